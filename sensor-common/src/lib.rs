@@ -1,0 +1,2 @@
+//! The contract between the kernel programs and the daemon.
+#![cfg_attr(not(test), no_std)]

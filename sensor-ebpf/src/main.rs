@@ -1,0 +1,5 @@
+//! The programs that run in the kernel.
+#![no_std]
+#![no_main]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }

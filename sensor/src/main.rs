@@ -1,0 +1,2 @@
+//! eBPF sensor.
+fn main() {}
