@@ -1,0 +1,173 @@
+//! What the programs have to know of the running kernel, and where user space finds it in the
+//! kernel's own BTF. The values reach the programs as one frozen global, so the verifier
+//! treats each as a constant: code guarded by a missing fact is never even verified.
+//!
+//! Queries are in the little language of `sensor/src/probe/btf.rs`: `struct.member.member` is
+//! an offset, `sizeof T`, `enum E.V`, `func F`, `args F` and `arg F T` speak for themselves.
+//! Several queries are tried in turn, because members move and are renamed.
+
+/// Value of a fact that this kernel does not have.
+pub const MISSING: u32 = u32::MAX;
+
+/// How one fact is found.
+#[derive(Clone, Copy, Debug)]
+pub struct Fact {
+    /// Name, as in [`Facts`].
+    pub name: &'static str,
+    /// Without it no program can work.
+    pub required: bool,
+    /// Queries to try, first match wins.
+    pub queries: &'static [&'static str],
+}
+
+macro_rules! facts {
+    ($($name:ident: $need:ident $($query:literal)|+;)*) => {
+        /// Offsets, sizes and other constants of the running kernel.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug)]
+        #[cfg_attr(
+            feature = "user",
+            derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+        )]
+        pub struct Facts {
+            $(#[doc = concat!("`", $($query, "` "),+, ".")] pub $name: u32,)*
+        }
+
+        impl Facts {
+            /// Nothing known yet.
+            pub const UNKNOWN: Self = Self { $($name: MISSING,)* };
+        }
+
+        /// How to find each member of [`Facts`], in its order.
+        pub const TABLE: &[Fact] = &[
+            $(Fact { name: stringify!($name), required: facts!(@ $need), queries: &[$($query),+] }),*
+        ];
+    };
+    (@ required) => { true };
+    (@ optional) => { false };
+}
+
+facts! {
+    // Tasks: include/linux/sched.h.
+    task_pid: required "task_struct.pid";
+    task_tgid: required "task_struct.tgid";
+    task_group_leader: required "task_struct.group_leader";
+    task_real_parent: required "task_struct.real_parent";
+    task_start: required "task_struct.start_boottime";
+    task_flags: required "task_struct.flags";
+    task_comm: required "task_struct.comm";
+    task_cred: required "task_struct.cred";
+    task_nsproxy: required "task_struct.nsproxy";
+    task_signal: required "task_struct.signal";
+    task_thread_pid: required "task_struct.thread_pid";
+    task_files: required "task_struct.files";
+    task_fs: required "task_struct.fs";
+    task_mm: required "task_struct.mm";
+    task_exit_code: required "task_struct.exit_code";
+    task_cgroups: required "task_struct.cgroups";
+    task_login_uid: optional "task_struct.loginuid";
+    task_audit_session: optional "task_struct.sessionid";
+
+    // Credentials: include/linux/cred.h. The ids stand in a row from `uid` on.
+    cred_uid: required "cred.uid";
+    cred_egid: required "cred.egid";
+    cred_cap_effective: required "cred.cap_effective";
+    cred_user_ns: required "cred.user_ns";
+
+    // Namespaces: include/linux/nsproxy.h, ns_common.h, pid.h.
+    nsproxy_mnt: required "nsproxy.mnt_ns";
+    nsproxy_net: required "nsproxy.net_ns";
+    mnt_ns_inum: required "mnt_namespace.ns.inum";
+    pid_ns_inum: required "pid_namespace.ns.inum";
+    net_ns_inum: required "net.ns.inum";
+    user_ns_inum: required "user_namespace.ns.inum";
+    pid_level: required "pid.level";
+    pid_numbers: required "pid.numbers";
+    upid_size: required "sizeof upid";
+    upid_nr: required "upid.nr";
+    upid_ns: required "upid.ns";
+
+    // Sessions and terminals: include/linux/sched/signal.h, tty.h, tty_driver.h.
+    signal_live: required "signal_struct.live";
+    signal_pids: required "signal_struct.pids";
+    signal_tty: required "signal_struct.tty";
+    pid_type_sid: required "enum pid_type.PIDTYPE_SID";
+    tty_driver: required "tty_struct.driver";
+    tty_index: required "tty_struct.index";
+    tty_driver_major: required "tty_driver.major";
+    tty_driver_minor_start: required "tty_driver.minor_start";
+    tty_file_tty: required "tty_file_private.tty";
+
+    // Control groups: include/linux/cgroup-defs.h, kernfs.h.
+    css_set_dfl_cgrp: required "css_set.dfl_cgrp";
+    cgroup_kn: required "cgroup.kn";
+    kernfs_id: required "kernfs_node.id";
+
+    // Memory: include/linux/mm_types.h.
+    mm_exe_file: required "mm_struct.exe_file";
+    mm_arg_start: required "mm_struct.arg_start";
+    mm_arg_end: required "mm_struct.arg_end";
+    mm_env_start: required "mm_struct.env_start";
+    mm_env_end: required "mm_struct.env_end";
+    bprm_filename: required "linux_binprm.filename";
+    bprm_interp: required "linux_binprm.interp";
+
+    // Files: include/linux/fs.h, fdtable.h, fs_struct.h, dcache.h, mount.h, fs/mount.h.
+    files_fdt: required "files_struct.fdt";
+    fdt_fd: required "fdtable.fd";
+    fdt_max_fds: required "fdtable.max_fds";
+    file_inode: required "file.f_inode";
+    file_path_mnt: required "file.f_path.mnt";
+    file_path_dentry: required "file.f_path.dentry";
+    file_flags: required "file.f_flags";
+    file_mode: required "file.f_mode";
+    file_private_data: required "file.private_data";
+    fs_root_mnt: required "fs_struct.root.mnt";
+    fs_root_dentry: required "fs_struct.root.dentry";
+    fs_pwd_mnt: required "fs_struct.pwd.mnt";
+    fs_pwd_dentry: required "fs_struct.pwd.dentry";
+    dentry_parent: required "dentry.d_parent";
+    dentry_name_len: required "dentry.d_name.len";
+    dentry_name: required "dentry.d_name.name";
+    dentry_inode: required "dentry.d_inode";
+    dentry_flags: required "dentry.d_flags";
+    dentry_hash_pprev: required "dentry.d_hash.pprev";
+    vfsmount_root: required "vfsmount.mnt_root";
+    mount_mnt: required "mount.mnt";
+    mount_parent: required "mount.mnt_parent";
+    mount_mountpoint: required "mount.mnt_mountpoint";
+    inode_mode: required "inode.i_mode";
+    inode_uid: required "inode.i_uid";
+    inode_gid: required "inode.i_gid";
+    inode_ino: required "inode.i_ino";
+    inode_rdev: required "inode.i_rdev";
+    inode_size: required "inode.i_size";
+    inode_nlink: required "inode.i_nlink";
+    inode_sb: required "inode.i_sb";
+    inode_mtime_sec: required "inode.i_mtime_sec" | "inode.__i_mtime.tv_sec" | "inode.i_mtime.tv_sec";
+    inode_mtime_nsec: required "inode.i_mtime_nsec" | "inode.__i_mtime.tv_nsec" | "inode.i_mtime.tv_nsec";
+    inode_ctime_sec: required "inode.i_ctime_sec" | "inode.__i_ctime.tv_sec" | "inode.i_ctime.tv_sec";
+    inode_ctime_nsec: required "inode.i_ctime_nsec" | "inode.__i_ctime.tv_nsec" | "inode.i_ctime.tv_nsec";
+    inode_struct_size: required "sizeof inode";
+    sb_dev: required "super_block.s_dev";
+    sb_magic: required "super_block.s_magic";
+
+    // Sockets: include/net/sock.h, af_unix.h, linux/net.h.
+    socket_sk: required "socket.sk";
+    socket_alloc_inode: required "socket_alloc.vfs_inode";
+    sk_family: required "sock.__sk_common.skc_family";
+    sk_state: required "sock.__sk_common.skc_state";
+    sk_daddr: required "sock.__sk_common.skc_daddr";
+    sk_rcv_saddr: required "sock.__sk_common.skc_rcv_saddr";
+    sk_dport: required "sock.__sk_common.skc_dport";
+    sk_num: required "sock.__sk_common.skc_num";
+    sk_v6_daddr: optional "sock.__sk_common.skc_v6_daddr";
+    sk_v6_rcv_saddr: optional "sock.__sk_common.skc_v6_rcv_saddr";
+    sk_protocol: required "sock.sk_protocol";
+    sk_type: required "sock.sk_type";
+    sk_socket: required "sock.sk_socket";
+    unix_peer: optional "unix_sock.peer";
+    unix_addr: optional "unix_sock.addr";
+    unix_address_len: optional "unix_address.len";
+    unix_address_name: optional "unix_address.name";
+}

@@ -1,0 +1,89 @@
+//! What an inode says about a file: type, owner, times, where it lives.
+
+use sensor_common::exec::{FILE_DELETED, FILE_MEMFD, FILE_OVERLAY_UPPER, FileIdentity};
+
+use super::{Address, follow, read};
+use crate::fact;
+
+/// `S_IFMT` of `include/uapi/linux/stat.h`.
+pub const S_IFMT: u32 = 0o170_000;
+/// Regular file.
+pub const S_IFREG: u32 = 0o100_000;
+
+/// `OVERLAYFS_SUPER_MAGIC` of `include/uapi/linux/magic.h`.
+const OVERLAY_MAGIC: u32 = 0x794c_7630;
+/// `TMPFS_MAGIC` of `include/uapi/linux/magic.h`; memory files live on an internal tmpfs.
+const TMPFS_MAGIC: u32 = 0x0102_1994;
+
+/// Type and permission bits of an inode.
+#[inline(always)]
+pub fn mode(inode: Address) -> u32 {
+    u32::from(read::<u16>(inode, fact!(inode_mode)))
+}
+
+/// Fills in the identity of the file behind an open `struct file`.
+#[inline(always)]
+pub fn identify(file: Address, identity: &mut FileIdentity) {
+    let inode = follow(file, fact!(file_inode));
+    let dentry = follow(file, fact!(file_path_dentry));
+    identify_inode(inode, dentry, identity);
+}
+
+/// Fills in the identity of an inode known under `dentry`. Every field is written.
+#[inline(always)]
+pub fn identify_inode(inode: Address, dentry: Address, identity: &mut FileIdentity) {
+    let sb = follow(inode, fact!(inode_sb));
+    let magic = read::<u64>(sb, fact!(sb_magic)) as u32;
+
+    identity.inode = read(inode, fact!(inode_ino));
+    identity.size = read(inode, fact!(inode_size));
+    identity.mtime_sec = read(inode, fact!(inode_mtime_sec));
+    identity.mtime_nsec = read(inode, fact!(inode_mtime_nsec));
+    identity.ctime_sec = read(inode, fact!(inode_ctime_sec));
+    identity.ctime_nsec = read(inode, fact!(inode_ctime_nsec));
+    identity.dev = read(sb, fact!(sb_dev));
+    identity.mode = mode(inode);
+    identity.uid = read(inode, fact!(inode_uid));
+    identity.gid = read(inode, fact!(inode_gid));
+    identity.links = read(inode, fact!(inode_nlink));
+    identity.fs_magic = magic;
+    identity.reserved = 0;
+
+    let mut flags = 0;
+    if identity.links == 0 || is_unhashed(dentry) {
+        flags |= FILE_DELETED;
+    }
+    if magic == TMPFS_MAGIC && is_memfd(dentry) {
+        flags |= FILE_MEMFD;
+    }
+    if magic == OVERLAY_MAGIC && has_upper(inode) {
+        flags |= FILE_OVERLAY_UPPER;
+    }
+    identity.flags = flags;
+}
+
+/// Whether the name was removed from its directory (`d_unhashed`, `include/linux/dcache.h`).
+#[inline(always)]
+fn is_unhashed(dentry: Address) -> bool {
+    follow(dentry, fact!(dentry_hash_pprev)).is_null() && !is_root(dentry)
+}
+
+/// The root of a file system is its own parent.
+#[inline(always)]
+fn is_root(dentry: Address) -> bool {
+    core::ptr::eq(follow(dentry, fact!(dentry_parent)), dentry)
+}
+
+/// `memfd_create` names its files `memfd:…` and makes each its own root (`mm/memfd.c`).
+#[inline(always)]
+pub fn is_memfd(dentry: Address) -> bool {
+    let name = follow(dentry, fact!(dentry_name));
+    is_root(dentry) && read::<[u8; 6]>(name, 0) == *b"memfd:"
+}
+
+/// `struct ovl_inode` (`fs/overlayfs/ovl_entry.h`) keeps `__upperdentry` right after its
+/// `vfs_inode`. It is a module's type, so vmlinux BTF does not have it.
+#[inline(always)]
+fn has_upper(inode: Address) -> bool {
+    !follow(inode, fact!(inode_struct_size)).is_null()
+}

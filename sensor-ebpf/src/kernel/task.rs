@@ -1,0 +1,104 @@
+//! The identity of a task.
+
+use aya_ebpf::helpers::generated::bpf_get_current_task;
+use sensor_common::limits::COMM_LEN;
+use sensor_common::record::Subject;
+
+use super::{Address, follow, read};
+use crate::fact;
+
+/// The ids of `struct cred` in the order the kernel keeps them (`include/linux/cred.h`); user
+/// space checks the order in BTF before it loads the programs.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Ids {
+    uid: u32,
+    gid: u32,
+    suid: u32,
+    sgid: u32,
+    euid: u32,
+    egid: u32,
+}
+
+/// The task this program runs in the context of.
+#[inline(always)]
+pub fn current() -> Address {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_get_current_task() as Address }
+}
+
+/// Whether the task is a kernel thread (`PF_KTHREAD`).
+#[inline(always)]
+pub fn is_kernel_thread(task: Address) -> bool {
+    const PF_KTHREAD: u32 = 0x0020_0000;
+    read::<u32>(task, fact!(task_flags)) & PF_KTHREAD != 0
+}
+
+/// Fills in who `task` is. Every field is written.
+#[inline(always)]
+pub fn identify(task: Address, subject: &mut Subject) {
+    let leader = follow(task, fact!(task_group_leader));
+    let parent = follow(task, fact!(task_real_parent));
+    let cred = follow(task, fact!(task_cred));
+    let nsproxy = follow(task, fact!(task_nsproxy));
+    let signal = follow(task, fact!(task_signal));
+
+    subject.pid = read(task, fact!(task_tgid));
+    subject.tid = read(task, fact!(task_pid));
+    subject.ppid = read(parent, fact!(task_tgid));
+    subject.start_boot_ns = read(leader, fact!(task_start));
+    subject.comm = read::<[u8; COMM_LEN]>(task, fact!(task_comm));
+    subject.task_flags = read(task, fact!(task_flags));
+    subject.reserved = 0;
+
+    let ids: Ids = read(cred, fact!(cred_uid));
+    subject.uid = ids.uid;
+    subject.gid = ids.gid;
+    subject.suid = ids.suid;
+    subject.sgid = ids.sgid;
+    subject.euid = ids.euid;
+    subject.egid = ids.egid;
+    subject.caps_effective = read(cred, fact!(cred_cap_effective));
+    subject.user_ns = read(follow(cred, fact!(cred_user_ns)), fact!(user_ns_inum));
+
+    subject.login_uid = optional_u32(task, fact!(task_login_uid));
+    subject.audit_session = optional_u32(task, fact!(task_audit_session));
+
+    subject.mnt_ns = read(follow(nsproxy, fact!(nsproxy_mnt)), fact!(mnt_ns_inum));
+    subject.net_ns = read(follow(nsproxy, fact!(nsproxy_net)), fact!(net_ns_inum));
+
+    // The process id in the innermost namespace stands at `numbers[level]`.
+    let pid = follow(leader, fact!(task_thread_pid));
+    let level: u32 = read(pid, fact!(pid_level));
+    let innermost = pid
+        .wrapping_add(fact!(pid_numbers) as usize)
+        .wrapping_add(level as usize * fact!(upid_size) as usize);
+    subject.ns_pid = read(innermost, fact!(upid_nr));
+    subject.pid_ns = read(follow(innermost, fact!(upid_ns)), fact!(pid_ns_inum));
+
+    let session = follow(signal, fact!(signal_pids) + fact!(pid_type_sid) * size_of::<usize>() as u32);
+    subject.session = read(session, fact!(pid_numbers) + fact!(upid_nr));
+    subject.tty = terminal(follow(signal, fact!(signal_tty)));
+
+    let cgroup = follow(follow(task, fact!(task_cgroups)), fact!(css_set_dfl_cgrp));
+    subject.cgroup_id = read(follow(cgroup, fact!(cgroup_kn)), fact!(kernfs_id));
+}
+
+/// Device number of a `struct tty_struct`, `major << 20 | minor`, 0 for none.
+#[inline(always)]
+pub fn terminal(tty: Address) -> u32 {
+    if tty.is_null() {
+        return 0;
+    }
+    let driver = follow(tty, fact!(tty_driver));
+    let major: u32 = read(driver, fact!(tty_driver_major));
+    let first: u32 = read(driver, fact!(tty_driver_minor_start));
+    let index: u32 = read(tty, fact!(tty_index));
+    (major << 20) | (first.wrapping_add(index) & 0xf_ffff)
+}
+
+/// A member that not every kernel has, `u32::MAX` (audit's "unset") without it.
+#[inline(always)]
+fn optional_u32(base: Address, offset: u32) -> u32 {
+    if offset == sensor_common::facts::MISSING { u32::MAX } else { read(base, offset) }
+}

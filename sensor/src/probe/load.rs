@@ -1,0 +1,175 @@
+//! Loads the embedded object and attaches its programs, way by way (see `hooks`), recording
+//! what the kernel took and what it refused.
+
+use aya::programs::{Program, ProgramError};
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, VerifierLogLevel};
+use thiserror::Error;
+use zerocopy::IntoBytes;
+
+use super::btf::{Btf, BtfError};
+use super::facts::{FactsError, KernelFacts};
+use super::hooks::{Attach, Hook, SERVICES, Service, Way};
+
+/// The programs, built by `build.rs`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-ebpf.o"));
+
+/// Where the kernel publishes its types.
+pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// Why no program runs.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The kernel's types are not to be had.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The kernel's types are not what we know.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// Loading the object or creating its maps failed.
+    #[error("the kernel does not take the sensor's maps: {0}")]
+    Object(#[from] aya::EbpfError),
+    /// The loader's own look at the kernel's types failed.
+    #[error("cannot read {BTF_PATH}: {0}")]
+    KernelTypes(#[from] aya::BtfError),
+    /// A map the programs must have is not in the object.
+    #[error("the embedded object has no map {0}; this build is broken")]
+    NoMap(&'static str),
+    /// A map cannot be used as what it is.
+    #[error("map {0}: {1}")]
+    Map(&'static str, #[source] aya::maps::MapError),
+    /// Every way of a service that cannot be done without was refused.
+    #[error("the kernel refuses to observe {service}: {reason}")]
+    Refused {
+        /// Name of the service.
+        service: &'static str,
+        /// What the kernel said.
+        reason: String,
+    },
+}
+
+/// Sizes to load with.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Bytes of the process and network ring, a power of two and a multiple of the page size.
+    pub process_ring: u32,
+    /// Bytes of the file ring, likewise.
+    pub file_ring: u32,
+}
+
+/// How one service came out.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The service.
+    pub service: &'static Service,
+    /// Index of the way in use, `None` when all were refused.
+    pub way: Option<usize>,
+    /// What the kernel said to each way that was tried and refused.
+    pub refusals: Vec<String>,
+}
+
+impl Served {
+    /// The way in use.
+    #[must_use]
+    pub fn in_use(&self) -> Option<&'static Way> {
+        self.service.ways.get(self.way?)
+    }
+}
+
+/// Loaded and attached programs; dropping it detaches everything.
+pub struct Loaded {
+    /// Programs and maps.
+    pub ebpf: Ebpf,
+    /// What serves what.
+    pub served: Vec<Served>,
+    /// The kernel's facts.
+    pub facts: KernelFacts,
+}
+
+/// Loads the object and attaches all it can.
+///
+/// # Errors
+/// When the kernel's types cannot be had or the maps cannot be made. A hook that is refused
+/// is not an error but shows in [`Loaded::served`].
+pub fn load(sizes: Sizes) -> Result<Loaded, LoadError> {
+    let facts = KernelFacts::resolve(&Btf::load(BTF_PATH)?)?;
+    let words = facts.to_programs();
+    let kernel_types = AyaBtf::from_sys_fs()?;
+    let wake_at = u64::from(sizes.process_ring.min(sizes.file_ring) / 4).to_ne_bytes();
+
+    let mut loader = EbpfLoader::new();
+    let mut ebpf = loader
+        .btf(Some(&kernel_types))
+        .verifier_log_level(VerifierLogLevel::STATS)
+        .override_global("KERNEL", words.as_bytes(), true)
+        .override_global("WAKE_AT_BYTES", &wake_at[..], true)
+        .map_max_entries("RING_PROCESS", sizes.process_ring)
+        .map_max_entries("RING_FILE", sizes.file_ring)
+        .load(OBJECT)?;
+
+    let served = SERVICES.iter().map(|service| serve(&mut ebpf, &kernel_types, service)).collect();
+    Ok(Loaded { ebpf, served, facts })
+}
+
+/// Takes the first way of a service that the kernel accepts as a whole.
+fn serve(ebpf: &mut Ebpf, types: &AyaBtf, service: &'static Service) -> Served {
+    let mut refusals = Vec::new();
+    for (at, way) in service.ways.iter().enumerate() {
+        match take(ebpf, types, way) {
+            Ok(()) => return Served { service, way: Some(at), refusals },
+            Err(reason) => refusals.push(reason),
+        }
+    }
+    Served { service, way: None, refusals }
+}
+
+/// Attaches all hooks of a way, or none.
+fn take(ebpf: &mut Ebpf, types: &AyaBtf, way: &Way) -> Result<(), String> {
+    for (at, hook) in way.hooks.iter().enumerate() {
+        if let Err(reason) = attach(ebpf, types, hook) {
+            for done in way.hooks.iter().take(at) {
+                unload(ebpf, done.program);
+            }
+            return Err(format!("{}: {reason}", hook.attach.describe()));
+        }
+    }
+    Ok(())
+}
+
+fn attach(ebpf: &mut Ebpf, types: &AyaBtf, hook: &Hook) -> Result<(), String> {
+    let program = ebpf
+        .program_mut(hook.program)
+        .ok_or_else(|| format!("no program {} in the object; this build is broken", hook.program))?;
+    let result = match (hook.attach, program) {
+        (Attach::Tracepoint(name), Program::BtfTracePoint(program)) => {
+            program.load(name, types).and_then(|()| program.attach().map(drop))
+        }
+        (_, _) => return Err(format!("program {} is of another type; this build is broken", hook.program)),
+    };
+    result.map_err(|error| {
+        unload(ebpf, hook.program);
+        describe(&error)
+    })
+}
+
+fn unload(ebpf: &mut Ebpf, program: &str) {
+    if let Some(Program::BtfTracePoint(program)) = ebpf.program_mut(program) {
+        // Not loaded is fine: that is what is wanted.
+        let _ = program.unload();
+    }
+}
+
+/// The kernel's words on one line; the whole verifier log goes to the debug log.
+fn describe(error: &ProgramError) -> String {
+    if let ProgramError::LoadError { io_error, verifier_log } = error {
+        tracing::debug!(%verifier_log, "the verifier refused a program");
+        return format!("refused by the verifier: {io_error}");
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
