@@ -170,4 +170,14 @@ facts! {
     unix_addr: optional "unix_sock.addr";
     unix_address_len: optional "unix_address.len";
     unix_address_name: optional "unix_address.name";
+
+    // System calls: arch/x86/include/asm/ptrace.h, the order of the x86-64 calling convention.
+    regs_syscall: required "pt_regs.orig_ax";
+    regs_arg0: required "pt_regs.di";
+    regs_arg1: required "pt_regs.si";
+    regs_arg2: required "pt_regs.dx";
+    regs_arg3: required "pt_regs.r10";
+    regs_arg4: required "pt_regs.r8";
+    regs_arg5: required "pt_regs.r9";
+    task_thread_status: optional "task_struct.thread_info.status";
 }

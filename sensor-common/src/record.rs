@@ -105,6 +105,20 @@ record! {
     }
 }
 
+record! {
+    /// [`crate::kind::MEMFD`]: an anonymous file was made; [`crate::tail::NAME`] is its name.
+    pub struct Memfd {
+        /// Header.
+        pub header: Header,
+        /// The process.
+        pub subject: Subject,
+        /// `MFD_*` flags of `include/uapi/linux/memfd.h`.
+        pub flags: u32,
+        /// The new descriptor.
+        pub fd: u32,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

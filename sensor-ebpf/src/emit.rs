@@ -1,13 +1,14 @@
 //! The only way out of the kernel: counts what was seen, builds records, hands them to the
 //! right lane. No program touches a ring or a counter directly.
 
+use core::ffi::c_void;
 use core::hint::black_box;
 use core::mem::size_of;
 
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{
     bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
-    bpf_probe_read_kernel_str, bpf_probe_read_user,
+    bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
@@ -232,11 +233,27 @@ impl Tail {
     /// A NUL-ended string in kernel memory, without its NUL.
     #[inline(always)]
     pub fn kernel_string(&mut self, tag: u8, from: Address) {
+        self.string(tag, |to, size| {
+            // SAFETY: `to` has room for `size` bytes; the helper takes any source.
+            unsafe { bpf_probe_read_kernel_str(to, size, from.cast()) }
+        });
+    }
+
+    /// A NUL-ended string in the current process's memory, without its NUL.
+    #[inline(always)]
+    pub fn user_string(&mut self, tag: u8, from: u64) {
+        self.string(tag, |to, size| {
+            // SAFETY: `to` has room for `size` bytes; the helper takes any source.
+            unsafe { bpf_probe_read_user_str(to, size, from as *const _) }
+        });
+    }
+
+    #[inline(always)]
+    fn string(&mut self, tag: u8, copy: impl FnOnce(*mut c_void, u32) -> i64) {
         let Some(offset) = self.room(PATH_MAX) else { return };
-        // SAFETY: the destination has room (see the type); the helper takes any source.
-        let copied = unsafe {
-            bpf_probe_read_kernel_str(self.at.add(offset + Self::HEAD).cast(), PATH_MAX as u32 + 1, from.cast())
-        };
+        // SAFETY: the destination has room (see the type).
+        let to = unsafe { self.at.add(offset + Self::HEAD) };
+        let copied = copy(to.cast(), PATH_MAX as u32 + 1);
         if copied <= 0 {
             return self.close(offset, tag, UNREADABLE, 0);
         }

@@ -8,6 +8,7 @@
 mod emit;
 mod kernel;
 mod process;
+mod syscall;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

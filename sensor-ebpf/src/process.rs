@@ -1,4 +1,4 @@
-//! Processes: fork, exec, exit.
+//! Processes: fork, exec, exit, anonymous files.
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -6,13 +6,14 @@ use sensor_common::exec::{
     Exec, OBJECT_BLOCK, OBJECT_CHARACTER, OBJECT_DIRECTORY, OBJECT_FIFO, OBJECT_FILE, OBJECT_MEMFD,
     Object,
 };
-use sensor_common::kind::{EXEC, EXIT, FORK, LANE_PROCESS};
+use sensor_common::kind::{EXEC, EXIT, FORK, LANE_PROCESS, MEMFD};
 use sensor_common::limits::{ARGV_MAX, ENV_MAX};
-use sensor_common::record::{Exit, Plain};
+use sensor_common::record::{Exit, Memfd, Plain};
 use sensor_common::tail;
 
 use crate::emit::{self, Tail};
-use crate::fact;
+use crate::syscall::Call;
+use crate::{fact, on_return};
 use crate::kernel::path::Location;
 use crate::kernel::{Address, file, follow, object, read, task};
 
@@ -115,4 +116,24 @@ fn has_path(kind: u8) -> bool {
         kind,
         OBJECT_FILE | OBJECT_DIRECTORY | OBJECT_FIFO | OBJECT_CHARACTER | OBJECT_BLOCK | OBJECT_MEMFD
     )
+}
+
+on_return! {
+    /// Sees: `memfd_create(const char *uname, unsigned int flags)` (`mm/memfd.c`) that gave a
+    /// descriptor.
+    memfd_create_fexit, memfd_create_exit => memfd_create
+}
+
+#[inline(always)]
+fn memfd_create(call: Call) {
+    emit::seen(MEMFD);
+    if call.result < 0 {
+        return emit::filtered(MEMFD);
+    }
+    emit::variable::<Memfd>(MEMFD, LANE_PROCESS, |record, tail| {
+        task::identify(task::current(), &mut record.subject);
+        record.flags = call.argument::<1>() as u32;
+        record.fd = call.result as u32;
+        tail.user_string(tail::NAME, call.argument::<0>());
+    });
 }

@@ -7,6 +7,13 @@
 pub enum Attach {
     /// BTF tracepoint of this name.
     Tracepoint(&'static str),
+    /// Entry of this kernel function (trampoline).
+    Fentry(&'static str),
+    /// Return of this kernel function (trampoline).
+    Fexit(&'static str),
+    /// Return of these system calls, by number, through the table of the one program on the
+    /// `sys_exit` tracepoint. Slows every system call down: never a first way.
+    SyscallExit(&'static [libc::c_long]),
 }
 
 impl Attach {
@@ -15,6 +22,9 @@ impl Attach {
     pub fn describe(&self) -> String {
         match self {
             Self::Tracepoint(name) => format!("tp_btf/{name}"),
+            Self::Fentry(name) => format!("fentry/{name}"),
+            Self::Fexit(name) => format!("fexit/{name}"),
+            Self::SyscallExit(_) => "tp_btf/sys_exit".to_owned(),
         }
     }
 }
@@ -52,6 +62,14 @@ const fn tracepoint(program: &'static str, name: &'static str) -> Hook {
     Hook { program, attach: Attach::Tracepoint(name) }
 }
 
+const fn fexit(program: &'static str, name: &'static str) -> Hook {
+    Hook { program, attach: Attach::Fexit(name) }
+}
+
+const fn syscall_exit(program: &'static str, numbers: &'static [libc::c_long]) -> Hook {
+    Hook { program, attach: Attach::SyscallExit(numbers) }
+}
+
 /// All services.
 pub const SERVICES: &[Service] = &[
     Service {
@@ -68,5 +86,16 @@ pub const SERVICES: &[Service] = &[
         name: "exit",
         kinds: &[sensor_common::kind::EXIT],
         ways: &[Way { hooks: &[tracepoint("process_exit", "sched_process_exit")], misses: "" }],
+    },
+    Service {
+        name: "memfd",
+        kinds: &[sensor_common::kind::MEMFD],
+        ways: &[
+            Way { hooks: &[fexit("memfd_create_fexit", "__x64_sys_memfd_create")], misses: "" },
+            Way {
+                hooks: &[syscall_exit("memfd_create_exit", &[libc::SYS_memfd_create])],
+                misses: "32-bit system calls",
+            },
+        ],
     },
 ];

@@ -1,6 +1,7 @@
 //! Loads the embedded object and attaches its programs, way by way (see `hooks`), recording
 //! what the kernel took and what it refused.
 
+use aya::maps::ProgramArray;
 use aya::programs::{Program, ProgramError};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, VerifierLogLevel};
 use thiserror::Error;
@@ -73,6 +74,12 @@ impl Served {
     pub fn in_use(&self) -> Option<&'static Way> {
         self.service.ways.get(self.way?)
     }
+
+    fn uses_syscall_table(&self) -> bool {
+        self.in_use().is_some_and(|way| {
+            way.hooks.iter().any(|hook| matches!(hook.attach, Attach::SyscallExit(_)))
+        })
+    }
 }
 
 /// Loaded and attached programs; dropping it detaches everything.
@@ -106,9 +113,17 @@ pub fn load(sizes: Sizes) -> Result<Loaded, LoadError> {
         .map_max_entries("RING_FILE", sizes.file_ring)
         .load(OBJECT)?;
 
-    let served = SERVICES.iter().map(|service| serve(&mut ebpf, &kernel_types, service)).collect();
+    let served: Vec<Served> =
+        SERVICES.iter().map(|service| serve(&mut ebpf, &kernel_types, service)).collect();
+    if served.iter().any(Served::uses_syscall_table) {
+        attach_program(&mut ebpf, &kernel_types, DISPATCHER, Attach::Tracepoint("sys_exit"))
+            .map_err(|reason| LoadError::Refused { service: "system calls", reason })?;
+    }
     Ok(Loaded { ebpf, served, facts })
 }
+
+/// The program on `sys_exit` that looks the others up.
+const DISPATCHER: &str = "syscall_exit";
 
 /// Takes the first way of a service that the kernel accepts as a whole.
 fn serve(ebpf: &mut Ebpf, types: &AyaBtf, service: &'static Service) -> Served {
@@ -126,9 +141,7 @@ fn serve(ebpf: &mut Ebpf, types: &AyaBtf, service: &'static Service) -> Served {
 fn take(ebpf: &mut Ebpf, types: &AyaBtf, way: &Way) -> Result<(), String> {
     for (at, hook) in way.hooks.iter().enumerate() {
         if let Err(reason) = attach(ebpf, types, hook) {
-            for done in way.hooks.iter().take(at) {
-                unload(ebpf, done.program);
-            }
+            way.hooks.iter().take(at).for_each(|done| unload(ebpf, done.program));
             return Err(format!("{}: {reason}", hook.attach.describe()));
         }
     }
@@ -136,26 +149,63 @@ fn take(ebpf: &mut Ebpf, types: &AyaBtf, way: &Way) -> Result<(), String> {
 }
 
 fn attach(ebpf: &mut Ebpf, types: &AyaBtf, hook: &Hook) -> Result<(), String> {
-    let program = ebpf
-        .program_mut(hook.program)
-        .ok_or_else(|| format!("no program {} in the object; this build is broken", hook.program))?;
-    let result = match (hook.attach, program) {
-        (Attach::Tracepoint(name), Program::BtfTracePoint(program)) => {
-            program.load(name, types).and_then(|()| program.attach().map(drop))
-        }
-        (_, _) => return Err(format!("program {} is of another type; this build is broken", hook.program)),
-    };
-    result.map_err(|error| {
-        unload(ebpf, hook.program);
-        describe(&error)
-    })
+    attach_program(ebpf, types, hook.program, hook.attach).inspect_err(|_| unload(ebpf, hook.program))
 }
 
-fn unload(ebpf: &mut Ebpf, program: &str) {
-    if let Some(Program::BtfTracePoint(program)) = ebpf.program_mut(program) {
-        // Not loaded is fine: that is what is wanted.
-        let _ = program.unload();
+fn attach_program(ebpf: &mut Ebpf, types: &AyaBtf, name: &str, attach: Attach) -> Result<(), String> {
+    if let Attach::SyscallExit(numbers) = attach {
+        return enter_in_table(ebpf, types, name, numbers);
     }
+    let program =
+        ebpf.program_mut(name).ok_or_else(|| format!("no program {name} in the object; this build is broken"))?;
+    match (attach, program) {
+        (Attach::Tracepoint(target), Program::BtfTracePoint(program)) => {
+            program.load(target, types).and_then(|()| program.attach().map(drop))
+        }
+        (Attach::Fentry(target), Program::FEntry(program)) => {
+            program.load(target, types).and_then(|()| program.attach().map(drop))
+        }
+        (Attach::Fexit(target), Program::FExit(program)) => {
+            program.load(target, types).and_then(|()| program.attach().map(drop))
+        }
+        (_, _) => return Err(format!("program {name} is of another type; this build is broken")),
+    }
+    .map_err(|error| describe(&error))
+}
+
+/// Loads a handler and enters it in the table under its system call numbers.
+fn enter_in_table(
+    ebpf: &mut Ebpf,
+    types: &AyaBtf,
+    name: &str,
+    numbers: &[libc::c_long],
+) -> Result<(), String> {
+    let Some(Program::BtfTracePoint(program)) = ebpf.program_mut(name) else {
+        return Err(format!("no tracepoint program {name} in the object; this build is broken"));
+    };
+    program.load("sys_exit", types).map_err(|error| describe(&error))?;
+    let fd = program
+        .fd()
+        .map_err(|error| describe(&error))?
+        .try_clone()
+        .map_err(|error| format!("cannot duplicate its descriptor: {error}"))?;
+    let map = ebpf.map_mut("SYSCALLS").ok_or("no map SYSCALLS in the object; this build is broken")?;
+    let mut table = ProgramArray::try_from(map).map_err(|error| error.to_string())?;
+    for number in numbers {
+        let index = u32::try_from(*number).map_err(|_| format!("system call number {number}"))?;
+        table.set(index, &fd, 0).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn unload(ebpf: &mut Ebpf, name: &str) {
+    // Not loaded is fine: that is what is wanted.
+    let _ = match ebpf.program_mut(name) {
+        Some(Program::BtfTracePoint(program)) => program.unload(),
+        Some(Program::FEntry(program)) => program.unload(),
+        Some(Program::FExit(program)) => program.unload(),
+        _ => Ok(()),
+    };
 }
 
 /// The kernel's words on one line; the whole verifier log goes to the debug log.
