@@ -1,0 +1,295 @@
+//! The field taxonomy: every field any event can have, with its name, type and meaning. JSON,
+//! the documentation table and (later) every other format come from this table. Names are
+//! those of the Elastic Common Schema 9 where it has one; the rest live under `sensor.`.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// Type of a field, as ECS names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// A time, written as RFC 3339 with nanoseconds.
+    Date,
+    /// Text.
+    Keyword,
+    /// A list of texts.
+    Keywords,
+    /// A whole number.
+    Long,
+    /// True or false.
+    Boolean,
+    /// An IP address.
+    Ip,
+    /// A list of IP addresses.
+    Ips,
+}
+
+/// A value of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Text.
+    Text(Cow<'a, str>),
+    /// A whole number that cannot be negative.
+    Unsigned(u64),
+    /// A whole number.
+    Signed(i64),
+    /// True or false.
+    Bool(bool),
+    /// An address.
+    Ip(IpAddr),
+    /// Nanoseconds since the epoch.
+    Time(u64),
+    /// Several of them.
+    List(Vec<Value<'a>>),
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Value<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u64> for Value<'_> {
+    fn from(number: u64) -> Self {
+        Self::Unsigned(number)
+    }
+}
+
+impl From<u32> for Value<'_> {
+    fn from(number: u32) -> Self {
+        Self::Unsigned(u64::from(number))
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Signed(number)
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<IpAddr> for Value<'_> {
+    fn from(address: IpAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+/// The fields of one event.
+#[derive(Clone, Debug, Default)]
+pub struct Fields<'a> {
+    values: Vec<(Field, Value<'a>)>,
+}
+
+impl<'a> Fields<'a> {
+    /// Adds a field. Each field is put at most once per event.
+    pub fn put(&mut self, field: Field, value: impl Into<Value<'a>>) {
+        self.values.push((field, value.into()));
+    }
+
+    /// Adds a field if there is a value.
+    pub fn put_some(&mut self, field: Field, value: Option<impl Into<Value<'a>>>) {
+        if let Some(value) = value {
+            self.put(field, value);
+        }
+    }
+
+    /// Adds a list, if it is not empty.
+    pub fn put_list<V: Into<Value<'a>>>(&mut self, field: Field, values: impl IntoIterator<Item = V>) {
+        let values: Vec<_> = values.into_iter().map(Into::into).collect();
+        if !values.is_empty() {
+            self.put(field, Value::List(values));
+        }
+    }
+
+    /// Brings the fields into the order of their names, so that a writer can nest them.
+    pub(super) fn sort(&mut self) {
+        self.values.sort_unstable_by_key(|(field, _)| *field as u16);
+    }
+
+    /// The fields, ordered by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Definition, &Value<'a>)> {
+        self.values.iter().map(|(field, value)| (field.definition(), value))
+    }
+
+    /// The value of one field.
+    #[must_use]
+    pub fn get(&self, wanted: Field) -> Option<&Value<'a>> {
+        self.values.iter().find(|(field, _)| *field == wanted).map(|(_, value)| value)
+    }
+}
+
+/// What is known of a field.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// Dotted name.
+    pub name: &'static str,
+    /// Type.
+    pub kind: Type,
+    /// Meaning.
+    pub meaning: &'static str,
+}
+
+macro_rules! fields {
+    ($($id:ident $name:literal $kind:ident $meaning:literal;)*) => {
+        /// Every field there is, in the order of their names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Field { $(#[doc = $meaning] $id,)* }
+
+        impl Field {
+            /// What is known of it.
+            #[must_use]
+            pub fn definition(self) -> &'static Definition {
+                match self {
+                    $(Self::$id => const { &Definition { name: $name, kind: Type::$kind, meaning: $meaning } },)*
+                }
+            }
+        }
+
+        /// All fields, for documentation and tests.
+        pub const ALL: &[Field] = &[$(Field::$id),*];
+    };
+}
+
+// Keep the rows in the order of the names (a test checks it).
+fields! {
+    Timestamp "@timestamp" Date "When it happened, by the wall clock.";
+    ContainerId "container.id" Keyword "Id of the container the process runs in.";
+    ContainerRuntime "container.runtime" Keyword "Runtime of that container.";
+    EventAction "event.action" Keyword "What happened, in one word.";
+    EventCategory "event.category" Keywords "ECS category.";
+    EventDataset "event.dataset" Keyword "Kind of event, as `--events` names it.";
+    EventId "event.id" Keyword "Unique id of the event.";
+    EventKind "event.kind" Keyword "Always `event`, until there are alerts.";
+    EventModule "event.module" Keyword "Always `sensor`.";
+    EventOutcome "event.outcome" Keyword "`success`, `failure` or `unknown`.";
+    EventSequence "event.sequence" Long "Number of the event among those of its lane and CPU.";
+    EventType "event.type" Keywords "ECS type.";
+    ProcessArgs "process.args" Keywords "The arguments, one by one.";
+    ProcessArgsCount "process.args_count" Long "How many arguments there were.";
+    ProcessCommandLine "process.command_line" Keyword "The arguments in one line, quoted where needed.";
+    ProcessEntityId "process.entity_id" Keyword "Identifies the process across pid reuse and reboots.";
+    ProcessEnvVars "process.env_vars" Keywords "The few environment variables that matter to an investigation.";
+    ProcessExecutable "process.executable" Keyword "Absolute path of the executable, resolved by the kernel.";
+    ProcessExitCode "process.exit_code" Long "Exit status.";
+    ProcessGroupId "process.group.id" Keyword "Effective group id.";
+    ProcessGroupName "process.group.name" Keyword "Effective group.";
+    ProcessSha256 "process.hash.sha256" Keyword "Hash of the executable.";
+    ProcessName "process.name" Keyword "File name of the executable, or the kernel's `comm`.";
+    ProcessParentCommandLine "process.parent.command_line" Keyword "Command line of the parent.";
+    ProcessParentEntityId "process.parent.entity_id" Keyword "Identifies the parent.";
+    ProcessParentExecutable "process.parent.executable" Keyword "Executable of the parent.";
+    ProcessParentName "process.parent.name" Keyword "Name of the parent.";
+    ProcessParentPid "process.parent.pid" Long "Process id of the parent.";
+    ProcessPid "process.pid" Long "Process id in the initial pid namespace.";
+    ProcessRealGroupId "process.real_group.id" Keyword "Real group id.";
+    ProcessRealUserId "process.real_user.id" Keyword "Real user id.";
+    ProcessRealUserName "process.real_user.name" Keyword "Real user.";
+    ProcessSavedGroupId "process.saved_group.id" Keyword "Saved group id.";
+    ProcessSavedUserId "process.saved_user.id" Keyword "Saved user id.";
+    ProcessSessionLeaderPid "process.session_leader.pid" Long "Pid of the session leader.";
+    ProcessStart "process.start" Date "When the process started.";
+    ProcessCapabilitiesEffective "process.thread.capabilities.effective" Keywords "Effective capabilities.";
+    ProcessThreadId "process.thread.id" Long "Thread id in the initial pid namespace.";
+    ProcessThreadName "process.thread.name" Keyword "The kernel's `comm` of the thread.";
+    ProcessTtyMajor "process.tty.char_device.major" Long "Major number of the controlling terminal.";
+    ProcessTtyMinor "process.tty.char_device.minor" Long "Minor number of the controlling terminal.";
+    ProcessUserId "process.user.id" Keyword "Effective user id.";
+    ProcessUserName "process.user.name" Keyword "Effective user.";
+    ProcessVpid "process.vpid" Long "Process id in the process's own pid namespace.";
+    ProcessWorkingDirectory "process.working_directory" Keyword "Working directory.";
+    SensorAccount "sensor.account" Keyword "The balance of seen, filtered, submitted, lost and delivered events, by kind.";
+    SensorAuditSession "sensor.audit.session" Long "Audit session id.";
+    SensorAuditUser "sensor.audit.user.id" Keyword "Login user id: who logged in, whatever they became since.";
+    SensorAuditUserName "sensor.audit.user.name" Keyword "Login user.";
+    SensorBootNs "sensor.boot_ns" Long "When it happened, in nanoseconds since boot.";
+    SensorCgroupId "sensor.cgroup.id" Long "Id of the control group in the unified hierarchy.";
+    SensorCgroupPath "sensor.cgroup.path" Keyword "Path of that control group.";
+    SensorCpu "sensor.cpu" Long "CPU it happened on.";
+    SensorExecArgumentBytes "sensor.exec.argument_bytes" Long "Bytes of all arguments, before truncation.";
+    SensorExecArgumentsTruncated "sensor.exec.arguments_truncated" Boolean "Some arguments are cut off.";
+    SensorExecEnvironmentTruncated "sensor.exec.environment_truncated" Boolean "Part of the environment was not looked at.";
+    SensorExecFilename "sensor.exec.filename" Keyword "What was passed to execve.";
+    SensorExecFlags "sensor.exec.flags" Keywords "What is unusual about the executable.";
+    SensorExecInterpreter "sensor.exec.interpreter" Keyword "Interpreter named by `#!`.";
+    SensorExecScript "sensor.exec.script" Keyword "Absolute path of the `#!` script.";
+    SensorFileCtime "sensor.executable.ctime" Date "Last status change of the executable.";
+    SensorFileDevice "sensor.executable.device" Keyword "Device of the executable, `major:minor`.";
+    SensorFileGroup "sensor.executable.gid" Long "Group of the executable.";
+    SensorFileInode "sensor.executable.inode" Long "Inode of the executable.";
+    SensorFileMode "sensor.executable.mode" Keyword "Permissions of the executable, octal.";
+    SensorFileMtime "sensor.executable.mtime" Date "Last modification of the executable.";
+    SensorFileSize "sensor.executable.size" Long "Size of the executable in bytes.";
+    SensorFileOwner "sensor.executable.uid" Long "Owner of the executable.";
+    SensorExitSignal "sensor.exit.signal" Long "Signal that ended the process.";
+    SensorExitRunNs "sensor.exit.run_ns" Long "How long the process ran, in nanoseconds.";
+    SensorHealthDetail "sensor.health.detail" Keyword "What changed, in words.";
+    SensorHealthVerdict "sensor.health.verdict" Keyword "`healthy`, `degraded` or `blind`.";
+    SensorLostCount "sensor.lost.count" Long "How many events were lost.";
+    SensorLostFrom "sensor.lost.from" Date "Begin of the time in which they were lost.";
+    SensorLostKind "sensor.lost.kind" Keyword "Kind of the lost events.";
+    SensorLostReason "sensor.lost.reason" Keyword "Why they were lost.";
+    SensorLostTo "sensor.lost.to" Date "End of that time.";
+    SensorMemfdFd "sensor.memfd.fd" Long "Descriptor of the anonymous file.";
+    SensorMemfdFlags "sensor.memfd.flags" Keywords "Flags of the anonymous file.";
+    SensorMemfdName "sensor.memfd.name" Keyword "Name given to the anonymous file.";
+    SensorNsMnt "sensor.namespace.mnt" Long "Inode of the mount namespace.";
+    SensorNsNet "sensor.namespace.net" Long "Inode of the network namespace.";
+    SensorNsPid "sensor.namespace.pid" Long "Inode of the pid namespace.";
+    SensorNsUser "sensor.namespace.user" Long "Inode of the user namespace.";
+    SensorStderr "sensor.stdio.stderr.description" Keyword "What standard error is, in words.";
+    SensorStderrInode "sensor.stdio.stderr.inode" Long "Inode of standard error.";
+    SensorStderrKind "sensor.stdio.stderr.kind" Keyword "Kind of object standard error is.";
+    SensorStderrPeer "sensor.stdio.stderr.peer" Ip "Remote address of standard error.";
+    SensorStderrPeerPort "sensor.stdio.stderr.peer_port" Long "Remote port of standard error.";
+    SensorStdin "sensor.stdio.stdin.description" Keyword "What standard input is, in words.";
+    SensorStdinInode "sensor.stdio.stdin.inode" Long "Inode of standard input.";
+    SensorStdinKind "sensor.stdio.stdin.kind" Keyword "Kind of object standard input is.";
+    SensorStdinPeer "sensor.stdio.stdin.peer" Ip "Remote address of standard input.";
+    SensorStdinPeerPort "sensor.stdio.stdin.peer_port" Long "Remote port of standard input.";
+    SensorStdout "sensor.stdio.stdout.description" Keyword "What standard output is, in words.";
+    SensorStdoutInode "sensor.stdio.stdout.inode" Long "Inode of standard output.";
+    SensorStdoutKind "sensor.stdio.stdout.kind" Keyword "Kind of object standard output is.";
+    SensorStdoutPeer "sensor.stdio.stdout.peer" Ip "Remote address of standard output.";
+    SensorStdoutPeerPort "sensor.stdio.stdout.peer_port" Long "Remote port of standard output.";
+    ServiceName "service.name" Keyword "Name of the service (systemd unit) the process belongs to.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_names_without_twins() {
+        for pair in ALL.windows(2) {
+            let (a, b) = (pair[0].definition().name, pair[1].definition().name);
+            let key = |name: &str| name.split('.').map(str::to_owned).collect::<Vec<_>>();
+            assert!(key(a) < key(b), "{a} must stand after {b}");
+        }
+    }
+
+    #[test]
+    fn no_field_is_also_an_object() {
+        for field in ALL {
+            let prefix = format!("{}.", field.definition().name);
+            assert!(ALL.iter().all(|other| !other.definition().name.starts_with(&prefix)), "{prefix}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The decoded event: what happened, who did it, when. Everything downstream (tracking,
+//! detection, every output format) works on this type. Nothing here talks to the kernel and
+//! nothing here knows a host's state; what tracking finds out is written into the fields that
+//! are optional here.
+
+pub mod field;
+pub mod health;
+pub mod object;
+pub mod process;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use field::{Field, Fields};
+use process::Process;
+
+/// Identifies one event of one run of the sensor, and says where it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId {
+    /// Random, chosen at start.
+    pub run: u32,
+    /// Which ring it came through, [`EventId::OWN`] for the sensor's own events.
+    pub lane: u8,
+    /// CPU it happened on.
+    pub cpu: u32,
+    /// Number among the events of its lane and CPU.
+    pub sequence: u64,
+}
+
+impl EventId {
+    /// Lane of events that the sensor itself makes.
+    pub const OWN: u8 = 9;
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{}-{}-{}", self.run, self.lane, self.cpu, self.sequence)
+    }
+}
+
+/// When something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    /// Nanoseconds since boot, suspended time included: monotonic.
+    pub boot_ns: u64,
+    /// Nanoseconds since the epoch.
+    pub wall_ns: u64,
+}
+
+/// One event.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its id.
+    pub id: EventId,
+    /// When it happened.
+    pub time: Stamp,
+    /// Who did it; `None` for the sensor's own events and where nobody can be named.
+    pub process: Option<Process>,
+    /// What happened.
+    pub action: Action,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// A process came to be; it is the event's process.
+    Fork,
+    /// A program was executed.
+    Exec(Box<process::Exec>),
+    /// A process ended.
+    Exit(process::Exit),
+    /// An anonymous file was made.
+    Memfd(process::Memfd),
+    /// Events were lost.
+    Lost(health::Lost),
+    /// The sensor started, stopped, or changed how well it sees.
+    Health(health::Health),
+}
+
+/// How an event is labelled in every format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Name of the kind, as in `--events`: `process.exec`.
+    pub name: &'static str,
+    /// ECS `event.action`.
+    pub action: &'static str,
+    /// ECS `event.category`.
+    pub category: &'static [&'static str],
+    /// ECS `event.type`.
+    pub kind: &'static [&'static str],
+}
+
+impl Action {
+    /// Its label.
+    #[must_use]
+    pub fn label(&self) -> Label {
+        match self {
+            Self::Fork => process::FORK,
+            Self::Exec(_) => process::EXEC,
+            Self::Exit(_) => process::EXIT,
+            Self::Memfd(_) => process::MEMFD,
+            Self::Lost(_) => health::LOST,
+            Self::Health(health) => health.label(),
+        }
+    }
+
+    fn put<'a>(&'a self, fields: &mut Fields<'a>) {
+        match self {
+            Self::Fork => {}
+            Self::Exec(exec) => exec.put(fields),
+            Self::Exit(exit) => exit.put(fields),
+            Self::Memfd(memfd) => memfd.put(fields),
+            Self::Lost(lost) => lost.put(fields),
+            Self::Health(health) => health.put(fields),
+        }
+    }
+
+    /// What there is to say beyond label and process, for people, in a few words. Not escaped.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Fork => String::new(),
+            Self::Exec(exec) => exec.summary(),
+            Self::Exit(exit) => exit.summary(),
+            Self::Memfd(memfd) => memfd.summary(),
+            Self::Lost(lost) => lost.summary(),
+            Self::Health(health) => health.summary(),
+        }
+    }
+}
+
+impl Event {
+    /// All fields of the event: the one definition that every format is made from.
+    #[must_use]
+    pub fn fields(&self) -> Fields<'_> {
+        let label = self.action.label();
+        let mut fields = Fields::default();
+        fields.put(Field::Timestamp, field::Value::Time(self.time.wall_ns));
+        fields.put(Field::EventId, self.id.to_string());
+        fields.put(Field::EventSequence, self.id.sequence);
+        fields.put(Field::EventKind, "event");
+        fields.put(Field::EventModule, "sensor");
+        fields.put(Field::EventDataset, label.name);
+        fields.put(Field::EventAction, label.action);
+        fields.put_list(Field::EventCategory, label.category.iter().copied());
+        fields.put_list(Field::EventType, label.kind.iter().copied());
+        fields.put(Field::SensorBootNs, self.time.boot_ns);
+        fields.put(Field::SensorCpu, u64::from(self.id.cpu));
+        if let Some(process) = &self.process {
+            process.put(&mut fields);
+        }
+        self.action.put(&mut fields);
+        fields.sort();
+        fields
+    }
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Address; IPv4-mapped IPv6 addresses are given as IPv4.
+    pub address: IpAddr,
+    /// Port, host order.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            IpAddr::V4(address) => write!(f, "{address}:{}", self.port),
+            IpAddr::V6(address) => write!(f, "[{address}]:{}", self.port),
+        }
+    }
+}
