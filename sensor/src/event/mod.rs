@@ -1,0 +1,2 @@
+//! Stand-in for the room's own module file: declares what this branch adds.
+pub mod text;
