@@ -3,10 +3,14 @@
 //! nothing here knows a host's state; what tracking finds out is written into the fields that
 //! are optional here.
 
+pub mod dns;
+#[cfg(test)]
+mod ecs_check;
 pub mod field;
 pub mod health;
 pub mod object;
 pub mod process;
+pub mod text;
 
 use std::fmt;
 use std::net::IpAddr;

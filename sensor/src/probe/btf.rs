@@ -138,14 +138,20 @@ impl Btf {
     /// When the file cannot be read, is larger than [`MAX_BYTES`], or is not well-formed.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, BtfError> {
         let path = path.as_ref();
-        let wrap = |source| BtfError::Read { path: path.to_owned(), source };
+        let wrap = |source| BtfError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let file = File::open(path).map_err(wrap)?;
         let size = file.metadata().map_err(wrap)?.len();
         if size > MAX_BYTES {
             return Err(BtfError::TooLarge);
         }
-        let mut data = Vec::with_capacity(usize::try_from(size).map_err(|_| BtfError::TooLarge)? + 1);
-        file.take(MAX_BYTES + 1).read_to_end(&mut data).map_err(wrap)?;
+        let mut data =
+            Vec::with_capacity(usize::try_from(size).map_err(|_| BtfError::TooLarge)? + 1);
+        file.take(MAX_BYTES + 1)
+            .read_to_end(&mut data)
+            .map_err(wrap)?;
         Self::parse(data)
     }
 
@@ -160,7 +166,13 @@ impl Btf {
         }
         let header = Header::read(&data)?;
         let offsets = type_offsets(&data, &header)?;
-        let mut btf = Self { data, strings: header.strings, offsets, heads: Vec::new(), next: Vec::new() };
+        let mut btf = Self {
+            data,
+            strings: header.strings,
+            offsets,
+            heads: Vec::new(),
+            next: Vec::new(),
+        };
         btf.index()?;
         Ok(btf)
     }
@@ -191,12 +203,20 @@ impl Btf {
     /// What follows a type record, in pieces of `item` bytes.
     fn tail(&self, of: Type, item: usize) -> std::slice::ChunksExact<'_, u8> {
         let bytes = of.vlen().saturating_mul(item);
-        self.data.get(of.tail..of.tail.saturating_add(bytes)).unwrap_or_default().chunks_exact(item)
+        self.data
+            .get(of.tail..of.tail.saturating_add(bytes))
+            .unwrap_or_default()
+            .chunks_exact(item)
     }
 
     fn is_name(&self, at: u32, name: &[u8]) -> bool {
-        let rest = self.data.get(self.strings.clone()).and_then(|s| s.get(at as usize..)).unwrap_or_default();
-        rest.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&0))
+        let rest = self
+            .data
+            .get(self.strings.clone())
+            .and_then(|s| s.get(at as usize..))
+            .unwrap_or_default();
+        rest.strip_prefix(name)
+            .is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// Chains all named types that a query can begin with; about 3 ms for 6.18's vmlinux.
@@ -210,7 +230,9 @@ impl Btf {
             if t.name == 0 || !is_indexed(t.kind()) {
                 continue;
             }
-            let name = strings.get(t.name as usize..).ok_or(BtfError::Truncated("the names"))?;
+            let name = strings
+                .get(t.name as usize..)
+                .ok_or(BtfError::Truncated("the names"))?;
             let bucket = hash(name) as usize & (buckets - 1);
             if let (Some(head), Some(next)) = (self.heads.get_mut(bucket), self.next.get_mut(id)) {
                 *next = std::mem::replace(head, id as u32);
@@ -229,7 +251,9 @@ struct Header {
 
 impl Header {
     fn read(data: &[u8]) -> Result<Self, BtfError> {
-        let start = data.first_chunk::<4>().ok_or(BtfError::Truncated("the header"))?;
+        let start = data
+            .first_chunk::<4>()
+            .ok_or(BtfError::Truncated("the header"))?;
         let [m0, m1, version, _flags] = *start;
         if u16::from_ne_bytes([m0, m1]) != MAGIC || version != VERSION {
             return Err(BtfError::NotBtf(*start));
@@ -238,10 +262,16 @@ impl Header {
         let header = data.get(..header_len).filter(|h| h.len() >= HEADER);
         let header = header.ok_or(BtfError::Truncated("the header"))?;
         let section = |at: usize, what| {
-            let (Some(offset), Some(len)) = (word(header, at), word(header, at + 4)) else { return Ok(0..0) };
+            let (Some(offset), Some(len)) = (word(header, at), word(header, at + 4)) else {
+                return Ok(0..0);
+            };
             let begin = header_len.saturating_add(offset as usize);
             let range = begin..begin.saturating_add(len as usize);
-            if data.get(range.clone()).is_some() { Ok(range) } else { Err(BtfError::Truncated(what)) }
+            if data.get(range.clone()).is_some() {
+                Ok(range)
+            } else {
+                Err(BtfError::Truncated(what))
+            }
         };
         let layout = section(24, "the layout section")?;
         let (layout, _) = data.get(layout).unwrap_or_default().as_chunks::<4>();
@@ -266,17 +296,30 @@ fn type_offsets(data: &[u8], header: &Header) -> Result<Vec<u32>, BtfError> {
             return Err(BtfError::TooLarge);
         }
         let t = read_type(data, at).ok_or(BtfError::Truncated("a type"))?;
-        let (fixed, item) = match (tail_layout(t.kind()), header.layout.get(usize::from(t.kind()))) {
+        let (fixed, item) = match (
+            tail_layout(t.kind()),
+            header.layout.get(usize::from(t.kind())),
+        ) {
             (Some(known), _) => known,
             (None, Some([fixed, item, ..])) => (usize::from(*fixed), usize::from(*item)),
             (None, None) => {
-                return Err(BtfError::UnknownKind { kind: t.kind(), id: offsets.len() as u32 });
+                return Err(BtfError::UnknownKind {
+                    kind: t.kind(),
+                    id: offsets.len() as u32,
+                });
             }
         };
         offsets.push(u32::try_from(at).map_err(|_| BtfError::TooLarge)?);
-        at = t.tail.saturating_add(fixed).saturating_add(t.vlen().saturating_mul(item));
+        at = t
+            .tail
+            .saturating_add(fixed)
+            .saturating_add(t.vlen().saturating_mul(item));
     }
-    if at > end { Err(BtfError::Truncated("a type")) } else { Ok(offsets) }
+    if at > end {
+        Err(BtfError::Truncated("a type"))
+    } else {
+        Ok(offsets)
+    }
 }
 
 /// Bytes after the record, and bytes per `vlen` item, of each kind.
@@ -286,7 +329,9 @@ fn tail_layout(kind: u8) -> Option<(usize, usize)> {
         kind::ARRAY => (12, 0),
         kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => (0, 12),
         kind::ENUM | kind::FUNC_PROTO => (0, 8),
-        kind::PTR | kind::FWD | kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT => (0, 0),
+        kind::PTR | kind::FWD | kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT => {
+            (0, 0)
+        }
         kind::FUNC | kind::FLOAT | kind::TYPE_TAG => (0, 0),
         _ => return None,
     })
@@ -294,24 +339,36 @@ fn tail_layout(kind: u8) -> Option<(usize, usize)> {
 
 fn is_indexed(kind: u8) -> bool {
     use kind::{ENUM, ENUM64, FLOAT, FUNC, INT, STRUCT, TYPEDEF, UNION};
-    matches!(kind, STRUCT | UNION | ENUM | ENUM64 | TYPEDEF | FUNC | INT | FLOAT)
+    matches!(
+        kind,
+        STRUCT | UNION | ENUM | ENUM64 | TYPEDEF | FUNC | INT | FLOAT
+    )
 }
 
 fn read_type(data: &[u8], at: usize) -> Option<Type> {
     let record = data.get(at..)?.first_chunk::<TYPE>()?;
     let [name, info, size_or_type] = [word(record, 0)?, word(record, 4)?, word(record, 8)?];
-    Some(Type { tail: at + TYPE, name, info, size_or_type })
+    Some(Type {
+        tail: at + TYPE,
+        name,
+        info,
+        size_or_type,
+    })
 }
 
 /// A 32-bit number in this machine's byte order.
 fn word(data: &[u8], at: usize) -> Option<u32> {
-    data.get(at..)?.first_chunk::<4>().map(|b| u32::from_ne_bytes(*b))
+    data.get(at..)?
+        .first_chunk::<4>()
+        .map(|b| u32::from_ne_bytes(*b))
 }
 
 /// FNV-1a up to the first NUL or the end.
 fn hash(name: &[u8]) -> u32 {
     let letters = name.iter().take_while(|b| **b != 0);
-    let sum = letters.fold(0x811c_9dc5u32, |sum, b| (sum ^ u32::from(*b)).wrapping_mul(0x0100_0193));
+    let sum = letters.fold(0x811c_9dc5u32, |sum, b| {
+        (sum ^ u32::from(*b)).wrapping_mul(0x0100_0193)
+    });
     sum ^ (sum >> 15)
 }
 

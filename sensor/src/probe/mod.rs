@@ -1,7 +1,11 @@
 //! The border to the kernel: finds out what it can do, loads and attaches the programs, reads
 //! the rings, and turns raw records into events. Nothing here interprets an event.
 
+pub mod account;
 pub mod btf;
+pub mod decode;
 pub mod facts;
 pub mod hooks;
 pub mod load;
+pub mod process;
+pub mod reader;

@@ -96,7 +96,10 @@ impl Btf {
     /// Says which part of the query has no answer; [`ResolveError::is_absent`] tells "this
     /// kernel does not have it" from mistakes.
     pub fn resolve(&self, query: &str) -> Result<u32, ResolveError> {
-        self.answer(query).map_err(|reason| ResolveError { query: query.to_owned(), reason })
+        self.answer(query).map_err(|reason| ResolveError {
+            query: query.to_owned(),
+            reason,
+        })
     }
 
     fn answer(&self, query: &str) -> Answer {
@@ -104,23 +107,40 @@ impl Btf {
         let (a, b, c) = (words.next(), words.next(), words.next());
         for (keyword, word) in [(None, a), (a, b), (a, c)] {
             // `enum .VALUE` asks for any unnamed enum.
-            let word = word.map(|w| w.strip_prefix('.').filter(|_| keyword == Some("enum")).unwrap_or(w));
-            word.into_iter().flat_map(|w| w.split('.')).try_for_each(check_name)?;
+            let word = word.map(|w| {
+                w.strip_prefix('.')
+                    .filter(|_| keyword == Some("enum"))
+                    .unwrap_or(w)
+            });
+            word.into_iter()
+                .flat_map(|w| w.split('.'))
+                .try_for_each(check_name)?;
         }
         match (a, b, c, words.next()) {
             (Some(path), None, None, None) => self.offset_of(path),
             (Some("sizeof"), Some(path), None, None) => self.size_of(path),
             (Some("enum"), Some(path), None, None) => self.enum_value(path),
-            (Some("func"), Some(name), None, None) => self.prototype(name, kind::FUNC, |_, _| Ok(1)),
+            (Some("func"), Some(name), None, None) => {
+                self.prototype(name, kind::FUNC, |_, _| Ok(1))
+            }
             (Some("args"), Some(name), None, None) => {
-                self.prototype(name, kind::FUNC, |p, steps| count(self.params(p, steps)?.len()))
+                self.prototype(name, kind::FUNC, |p, steps| {
+                    count(self.params(p, steps)?.len())
+                })
             }
             (Some("arg"), Some(name), Some(target), None) => {
-                self.prototype(name, kind::FUNC, |p, steps| self.param_to(p, 0, target, steps))
+                self.prototype(name, kind::FUNC, |p, steps| {
+                    self.param_to(p, 0, target, steps)
+                })
             }
             (Some("tp"), Some(name), None, None) => self.tracepoint(name, |_, _| Ok(1)),
             (Some("tpargs"), Some(name), None, None) => self.tracepoint(name, |p, steps| {
-                count(self.params(p, steps)?.len().checked_sub(1).ok_or(Reason::NoMember)?)
+                count(
+                    self.params(p, steps)?
+                        .len()
+                        .checked_sub(1)
+                        .ok_or(Reason::NoMember)?,
+                )
             }),
             (Some("tparg"), Some(name), Some(target), None) => {
                 self.tracepoint(name, |p, steps| self.param_to(p, 1, target, steps))
@@ -150,9 +170,13 @@ impl Btf {
         let (name, value) = path.split_once('.').ok_or(Reason::BadQuery)?;
         if name.is_empty() {
             let unnamed = (1..).take(self.len()).filter(|&id| self.named(id, b""));
-            return self.first_of(unnamed, |id, steps| self.value_in(self.get(id)?, value.as_bytes(), steps));
+            return self.first_of(unnamed, |id, steps| {
+                self.value_in(self.get(id)?, value.as_bytes(), steps)
+            });
         }
-        self.first(name, |id, steps| self.value_in(self.strip(id, steps)?, value.as_bytes(), steps))
+        self.first(name, |id, steps| {
+            self.value_in(self.strip(id, steps)?, value.as_bytes(), steps)
+        })
     }
 
     fn value_in(&self, list: Type, value: &[u8], steps: &mut Steps) -> Answer {
@@ -216,7 +240,12 @@ impl Btf {
     }
 
     fn param_to(&self, proto: Type, skip: usize, target: &str, steps: &mut Steps) -> Answer {
-        for (index, type_id) in self.params(proto, steps)?.into_iter().skip(skip).enumerate() {
+        for (index, type_id) in self
+            .params(proto, steps)?
+            .into_iter()
+            .skip(skip)
+            .enumerate()
+        {
             if self.points_to(type_id, target.as_bytes(), steps)? {
                 return count(index);
             }
@@ -225,12 +254,16 @@ impl Btf {
     }
 
     fn points_to(&self, type_id: u32, target: &[u8], steps: &mut Steps) -> Result<bool, Reason> {
-        let Ok(pointer) = self.strip(type_id, steps) else { return Ok(false) };
+        let Ok(pointer) = self.strip(type_id, steps) else {
+            return Ok(false);
+        };
         if pointer.kind() != kind::PTR {
             return Ok(false);
         }
         // `void *` ends here.
-        let Ok(mut at) = self.get(pointer.size_or_type) else { return Ok(false) };
+        let Ok(mut at) = self.get(pointer.size_or_type) else {
+            return Ok(false);
+        };
         for _ in 0..MAX_DEPTH {
             let nameable = at.is_record() || matches!(at.kind(), kind::FWD | kind::TYPEDEF);
             if nameable && self.is_name(at.name, target) {
@@ -249,11 +282,17 @@ impl Btf {
     fn walk(&self, start: u32, members: &str, steps: &mut Steps) -> Result<(u32, u32), Reason> {
         let (mut type_id, mut bits) = (start, 0u32);
         for name in members.split('.') {
-                let record = self.strip(type_id, steps)?;
+            let record = self.strip(type_id, steps)?;
             if !record.is_record() {
-                return Err(if type_id == start { Reason::NoType } else { Reason::NoMember });
+                return Err(if type_id == start {
+                    Reason::NoType
+                } else {
+                    Reason::NoMember
+                });
             }
-            let found = self.member(record, name.as_bytes(), 0, steps)?.ok_or(Reason::NoMember)?;
+            let found = self
+                .member(record, name.as_bytes(), 0, steps)?
+                .ok_or(Reason::NoMember)?;
             bits = bits.checked_add(found.bits).ok_or(Reason::Malformed)?;
             if found.bitfield || bits % 8 != 0 {
                 return Err(Reason::Bitfield);
@@ -263,19 +302,35 @@ impl Btf {
         Ok((type_id, bits / 8))
     }
 
-    fn member(&self, record: Type, name: &[u8], depth: u32, steps: &mut Steps) -> Result<Option<Member>, Reason> {
+    fn member(
+        &self,
+        record: Type,
+        name: &[u8],
+        depth: u32,
+        steps: &mut Steps,
+    ) -> Result<Option<Member>, Reason> {
         if depth > MAX_DEPTH {
             return Err(Reason::Malformed);
         }
         for entry in self.tail(record, MEMBER) {
             steps.take()?;
-            let (Some(name_at), Some(type_id), Some(place)) = (word(entry, 0), word(entry, 4), word(entry, 8)) else {
+            let (Some(name_at), Some(type_id), Some(place)) =
+                (word(entry, 0), word(entry, 4), word(entry, 8))
+            else {
                 return Err(Reason::Malformed);
             };
-            let (bits, width) = if record.kind_flag() { (place & 0x00ff_ffff, place >> 24) } else { (place, 0) };
+            let (bits, width) = if record.kind_flag() {
+                (place & 0x00ff_ffff, place >> 24)
+            } else {
+                (place, 0)
+            };
             if self.is_name(name_at, name) {
                 let bitfield = width != 0 || self.is_partial_int(type_id, steps)?;
-                return Ok(Some(Member { type_id, bits, bitfield }));
+                return Ok(Some(Member {
+                    type_id,
+                    bits,
+                    bitfield,
+                }));
             }
             if name_at != 0 {
                 continue;
@@ -294,11 +349,17 @@ impl Btf {
 
     /// Without kind_flag a bitfield shows only in its INT: an offset, or fewer bits than bytes.
     fn is_partial_int(&self, type_id: u32, steps: &mut Steps) -> Result<bool, Reason> {
-        let Ok(int) = self.strip(type_id, steps) else { return Ok(false) };
+        let Ok(int) = self.strip(type_id, steps) else {
+            return Ok(false);
+        };
         if int.kind() != kind::INT {
             return Ok(false);
         }
-        let data = self.data.get(int.tail..).and_then(|d| word(d, 0)).ok_or(Reason::Malformed)?;
+        let data = self
+            .data
+            .get(int.tail..)
+            .and_then(|d| word(d, 0))
+            .ok_or(Reason::Malformed)?;
         Ok((data >> 16) & 0xff != 0 || Some(data & 0xff) != int.size_or_type.checked_mul(8))
     }
 
@@ -308,7 +369,12 @@ impl Btf {
             let at = self.strip(id, steps)?;
             let size = match at.kind() {
                 kind::PTR => POINTER_BYTES,
-                kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::ENUM64 | kind::FLOAT => at.size_or_type,
+                kind::INT
+                | kind::STRUCT
+                | kind::UNION
+                | kind::ENUM
+                | kind::ENUM64
+                | kind::FLOAT => at.size_or_type,
                 kind::ARRAY => {
                     let array = self.data.get(at.tail..).ok_or(Reason::Malformed)?;
                     let elements = word(array, 8).ok_or(Reason::Malformed)?;
@@ -326,13 +392,23 @@ impl Btf {
     /// Runs `f` on every type of that name, lowest id first, until one answers.
     fn first(&self, name: &str, f: impl Fn(u32, &mut Steps) -> Answer) -> Answer {
         let mask = self.heads.len().wrapping_sub(1);
-        let head = self.heads.get(hash(name.as_bytes()) as usize & mask).copied().unwrap_or(END);
+        let head = self
+            .heads
+            .get(hash(name.as_bytes()) as usize & mask)
+            .copied()
+            .unwrap_or(END);
         let chain = std::iter::successors(Some(head), |id| self.next.get(*id as usize).copied());
-        let same = chain.take_while(|id| *id != END).filter(|id| self.named(*id, name.as_bytes()));
+        let same = chain
+            .take_while(|id| *id != END)
+            .filter(|id| self.named(*id, name.as_bytes()));
         self.first_of(same, f)
     }
 
-    fn first_of(&self, ids: impl Iterator<Item = u32>, f: impl Fn(u32, &mut Steps) -> Answer) -> Answer {
+    fn first_of(
+        &self,
+        ids: impl Iterator<Item = u32>,
+        f: impl Fn(u32, &mut Steps) -> Answer,
+    ) -> Answer {
         let mut steps = Steps(MAX_STEPS);
         let mut worst = Reason::NoType;
         for id in ids {
@@ -358,12 +434,19 @@ impl Btf {
 
     fn strip_one(&self, at: Type, steps: &mut Steps) -> Result<Option<Type>, Reason> {
         steps.take()?;
-        if is_modifier(at.kind()) { self.get(at.size_or_type).map(Some) } else { Ok(None) }
+        if is_modifier(at.kind()) {
+            self.get(at.size_or_type).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 }
 
 fn is_modifier(kind: u8) -> bool {
-    matches!(kind, kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG)
+    matches!(
+        kind,
+        kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG
+    )
 }
 
 fn check_name(name: &str) -> Result<(), Reason> {

@@ -5,94 +5,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Writes BTF in this machine's byte order, type by type; ids count from 1.
-#[derive(Default)]
-struct Builder {
-    types: Vec<u8>,
-    strings: Vec<u8>,
-    layout: Vec<u8>,
-    last: u32,
-}
+mod builder;
 
-impl Builder {
-    fn new() -> Self {
-        Self { strings: vec![0], ..Self::default() }
-    }
-
-    fn name(&mut self, name: &str) -> u32 {
-        if name.is_empty() {
-            return 0;
-        }
-        let at = self.strings.len() as u32;
-        self.strings.extend(name.as_bytes());
-        self.strings.push(0);
-        at
-    }
-
-    fn words(&mut self, words: &[u32]) {
-        self.types.extend(words.iter().flat_map(|w| w.to_ne_bytes()));
-    }
-
-    fn add(&mut self, kind: u8, flag: bool, name: &str, vlen: u32, size_or_type: u32) -> u32 {
-        let name = self.name(name);
-        self.words(&[name, u32::from(flag) << 31 | u32::from(kind) << 24 | vlen, size_or_type]);
-        self.last += 1;
-        self.last
-    }
-
-    fn int(&mut self, name: &str, bytes: u32, bits: u32) -> u32 {
-        let id = self.add(kind::INT, false, name, 0, bytes);
-        self.words(&[bits]);
-        id
-    }
-
-    /// A struct or union; members are (name, type, offset field as stored).
-    fn record(&mut self, kind: u8, flag: bool, name: &str, size: u32, members: &[(&str, u32, u32)]) -> u32 {
-        let id = self.add(kind, flag, name, members.len() as u32, size);
-        for (name, type_id, offset) in members {
-            let name = self.name(name);
-            self.words(&[name, *type_id, *offset]);
-        }
-        id
-    }
-
-    fn strukt(&mut self, name: &str, size: u32, members: &[(&str, u32, u32)]) -> u32 {
-        self.record(kind::STRUCT, false, name, size, members)
-    }
-
-    fn refer(&mut self, kind: u8, name: &str, to: u32) -> u32 {
-        self.add(kind, false, name, 0, to)
-    }
-
-    fn proto(&mut self, params: &[(&str, u32)]) -> u32 {
-        let id = self.add(kind::FUNC_PROTO, false, "", params.len() as u32, 0);
-        for (name, type_id) in params {
-            let name = self.name(name);
-            self.words(&[name, *type_id]);
-        }
-        id
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_ne_bytes().to_vec();
-        out.extend([VERSION, 0]);
-        let header = if self.layout.is_empty() { 24 } else { 32 };
-        let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
-        let mut head = vec![header, 0, types, types, strings];
-        if header == 32 {
-            head.extend([types + strings, self.layout.len() as u32]);
-        }
-        out.extend(head.iter().flat_map(|w| w.to_ne_bytes()));
-        out.extend(&self.types);
-        out.extend(&self.strings);
-        out.extend(&self.layout);
-        out
-    }
-
-    fn build(&self) -> Btf {
-        Btf::parse(self.bytes()).unwrap()
-    }
-}
+use builder::Builder;
 
 fn reason(btf: &Btf, query: &str) -> Reason {
     btf.resolve(query).unwrap_err().reason
@@ -134,13 +49,23 @@ fn members_of_unnamed_structs_and_unions_are_found_from_outside() {
 fn kind_flag_splits_offset_and_width_and_bitfields_are_refused() {
     let mut b = Builder::new();
     let int = b.int("int", 4, 32);
-    let rec = [("plain", int, 64), ("bits", int, (3 << 24) | 96), ("aligned", int, (8 << 24) | 104)];
+    let rec = [
+        ("plain", int, 64),
+        ("bits", int, (3 << 24) | 96),
+        ("aligned", int, (8 << 24) | 104),
+    ];
     b.record(kind::STRUCT, true, "flagged", 16, &rec);
     let part = b.int("part", 4, 3);
     b.strukt("old", 8, &[("bits", part, 0), ("odd", int, 33)]);
     let btf = b.build();
     assert_eq!(btf.resolve("flagged.plain"), Ok(8));
-    for query in ["flagged.bits", "flagged.aligned", "old.bits", "old.odd", "sizeof old.bits"] {
+    for query in [
+        "flagged.bits",
+        "flagged.aligned",
+        "old.bits",
+        "old.odd",
+        "sizeof old.bits",
+    ] {
         assert_eq!(reason(&btf, query), Reason::Bitfield, "{query}");
     }
     assert!(!btf.resolve("old.bits").unwrap_err().is_absent());
@@ -171,7 +96,15 @@ fn arrays_pointers_and_enums_have_a_size_but_are_not_entered() {
     let grid = b.add(kind::ARRAY, false, "", 0, 0);
     b.words(&[row, char, 3]);
     let pointer = b.refer(kind::PTR, "", char);
-    b.strukt("task", 72, &[("comm", row, 0), ("grid", grid, 128), ("next", pointer, 512)]);
+    b.strukt(
+        "task",
+        72,
+        &[
+            ("comm", row, 0),
+            ("grid", grid, 128),
+            ("next", pointer, 512),
+        ],
+    );
     let btf = b.build();
     assert_eq!(btf.resolve("task.grid"), Ok(16));
     assert_eq!(btf.resolve("sizeof task.comm"), Ok(16));
@@ -239,7 +172,10 @@ fn a_kind_from_the_future_is_skipped_when_the_layout_section_describes_it() {
     b.add(20, false, "loc", 2, 0);
     b.words(&[1, 2, 3]);
     b.strukt("after", 4, &[("x", int, 0)]);
-    assert!(matches!(Btf::parse(b.bytes()), Err(BtfError::UnknownKind { kind: 20, id: 2 })));
+    assert!(matches!(
+        Btf::parse(b.bytes()),
+        Err(BtfError::UnknownKind { kind: 20, id: 2 })
+    ));
     b.layout = vec![0; 4 * 20];
     b.layout.extend([4, 4, 0, 0]);
     assert_eq!(b.build().resolve("after.x"), Ok(0));
@@ -252,12 +188,26 @@ fn loops_and_self_containing_types_end_with_an_error() {
     b.refer(kind::TYPEDEF, "ring", 3);
     b.refer(kind::CONST, "", 2);
     let myself = b.last + 1;
-    b.strukt("matryoshka", 8, &[("", myself, 8), ("", myself, 8), ("", myself, 8), ("", myself, 8)]);
+    b.strukt(
+        "matryoshka",
+        8,
+        &[
+            ("", myself, 8),
+            ("", myself, 8),
+            ("", myself, 8),
+            ("", myself, 8),
+        ],
+    );
     let array = b.add(kind::ARRAY, false, "", 0, 0);
     b.words(&[array, int, 1]);
     b.strukt("holder", 8, &[("loop", array, 0), ("past", 999, 0)]);
     let btf = b.build();
-    for query in ["ring.x", "sizeof ring", "matryoshka.x", "sizeof holder.loop"] {
+    for query in [
+        "ring.x",
+        "sizeof ring",
+        "matryoshka.x",
+        "sizeof holder.loop",
+    ] {
         assert_eq!(reason(&btf, query), Reason::Malformed, "{query}");
     }
     assert_eq!(btf.resolve("holder.past"), Ok(0));
@@ -268,21 +218,39 @@ fn loops_and_self_containing_types_end_with_an_error() {
 fn nonsense_queries_are_called_so() {
     let btf = Builder::new().build();
     assert!(btf.is_empty());
-    for query in ["", "task_struct", "a b c d", "sizeof", "enum x", "frob x", "a..b", "a.", ".a", "sizeof a.b-c", "arg f", "tp"] {
+    for query in [
+        "",
+        "task_struct",
+        "a b c d",
+        "sizeof",
+        "enum x",
+        "frob x",
+        "a..b",
+        "a.",
+        ".a",
+        "sizeof a.b-c",
+        "arg f",
+        "tp",
+    ] {
         assert_eq!(reason(&btf, query), Reason::BadQuery, "{query:?}");
     }
 }
 
 #[test]
 fn what_is_not_btf_is_refused_with_what_it_looks_like() {
-    assert!(matches!(Btf::parse(*b"\x7fELF\0\0\0\0"), Err(BtfError::NotBtf(b)) if &b == b"\x7fELF"));
+    assert!(
+        matches!(Btf::parse(*b"\x7fELF\0\0\0\0"), Err(BtfError::NotBtf(b)) if &b == b"\x7fELF")
+    );
     assert!(matches!(Btf::parse(*b"\x9f"), Err(BtfError::Truncated(_))));
     let whole = Builder::new().bytes();
     for cut in 0..whole.len() {
         assert!(Btf::parse(&whole[..cut]).is_err(), "{cut} bytes");
     }
     let error = Btf::load("/nonexistent/btf").unwrap_err().to_string();
-    assert!(error.contains("/nonexistent/btf") && error.contains("CONFIG_DEBUG_INFO_BTF"), "{error}");
+    assert!(
+        error.contains("/nonexistent/btf") && error.contains("CONFIG_DEBUG_INFO_BTF"),
+        "{error}"
+    );
 }
 
 /// Queries that every kernel from 5.10 on must answer, with the answer where it is fixed by
@@ -326,11 +294,23 @@ fn this_kernel_answers_what_every_kernel_must() {
     let parsed = begin.elapsed();
     for (query, fixed) in EVERYWHERE {
         let answer = btf.resolve(query).unwrap_or_else(|e| panic!("{e}"));
-        assert!(fixed.is_none_or(|f| f == answer), "{query} is {answer}, must be {fixed:?}");
+        assert!(
+            fixed.is_none_or(|f| f == answer),
+            "{query} is {answer}, must be {fixed:?}"
+        );
     }
-    println!("{btf:?}: read {read:?}, parse and index {:?}, {} queries {:?}", parsed - read, EVERYWHERE.len(), begin.elapsed() - parsed);
+    println!(
+        "{btf:?}: read {read:?}, parse and index {:?}, {} queries {:?}",
+        parsed - read,
+        EVERYWHERE.len(),
+        begin.elapsed() - parsed
+    );
     assert_eq!(reason(&btf, "sock.__sk_common.skc_reuse"), Reason::Bitfield);
-    assert!(btf.resolve("task_struct.no_such_member").unwrap_err().is_absent());
+    assert!(
+        btf.resolve("task_struct.no_such_member")
+            .unwrap_err()
+            .is_absent()
+    );
 }
 
 /// Everything a hostile blob can reach; also the body of the fuzz target.
@@ -339,23 +319,48 @@ fn exercise(data: &[u8]) {
     for (query, _) in EVERYWHERE {
         let _ = btf.resolve(query);
     }
-    for query in ["a.b", "sizeof a", "sizeof a.a.a", "enum a.b", "enum .a", "args a", "arg a b", "tpargs a", "b.a.b"] {
+    for query in [
+        "a.b",
+        "sizeof a",
+        "sizeof a.a.a",
+        "enum a.b",
+        "enum .a",
+        "args a",
+        "arg a b",
+        "tpargs a",
+        "b.a.b",
+    ] {
         let _ = btf.resolve(query);
     }
 }
 
 /// Well-framed sections with arbitrary types that refer to each other.
 fn framed() -> impl Strategy<Value = Vec<u8>> {
-    let one = (0u8..24, any::<bool>(), 0u32..4, 0u32..24, prop::collection::vec(0u32..24, 0..12));
+    let one = (
+        0u8..24,
+        any::<bool>(),
+        0u32..4,
+        0u32..24,
+        prop::collection::vec(0u32..24, 0..12),
+    );
     prop::collection::vec(one, 0..24).prop_map(|types| {
         let mut b = Builder::new();
         b.strings = b"\0a\0b\0btf_trace_a\0".to_vec();
         b.layout = [[4u8, 4, 0, 0]; 24].concat();
         for (kind, flag, vlen, refers, fill) in types {
-            b.words(&[[0, 1, 3, 5][(refers % 4) as usize], u32::from(flag) << 31 | u32::from(kind) << 24 | vlen, refers]);
+            b.words(&[
+                [0, 1, 3, 5][(refers % 4) as usize],
+                u32::from(flag) << 31 | u32::from(kind) << 24 | vlen,
+                refers,
+            ]);
             let (fixed, item) = tail_layout(kind).unwrap_or((4, 4));
             let need = (fixed + item * vlen as usize) / 4;
-            let words: Vec<u32> = fill.iter().copied().chain(std::iter::repeat(1)).take(need).collect();
+            let words: Vec<u32> = fill
+                .iter()
+                .copied()
+                .chain(std::iter::repeat(1))
+                .take(need)
+                .collect();
             b.words(&words);
         }
         b.bytes()

@@ -1,0 +1,95 @@
+//! The command line. One file per subcommand, thin: what they do lives elsewhere.
+//!
+//! Exit codes: 0 done; 1 a question was answered with no (degraded, not running); 2 wrong
+//! usage or configuration; 3 the kernel or the system refuses something the command needs.
+
+mod doctor;
+mod run;
+mod status;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Catches intruders on Linux servers with eBPF.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    /// How much to log, to standard error: error, warn, info, debug, trace (also SENSOR_LOG).
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<tracing_subscriber::filter::LevelFilter>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch this machine and print what happens.
+    Run(run::Arguments),
+    /// Say what this kernel allows, which hook serves which event, and what is missing.
+    Doctor(doctor::Arguments),
+    /// Ask the running sensor how it is.
+    Status(status::Arguments),
+}
+
+/// Done.
+pub const OK: u8 = 0;
+/// The answer is no.
+pub const NO: u8 = 1;
+/// Wrong usage or configuration.
+pub const USAGE: u8 = 2;
+/// The system refuses.
+pub const REFUSED: u8 = 3;
+
+/// An error with the exit code it leads to.
+pub struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// Wrong usage or configuration.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: USAGE, error: error.into() }
+    }
+
+    /// The system refuses something.
+    pub fn refused(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: REFUSED, error: error.into() }
+    }
+}
+
+/// Runs the command given.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_log(arguments.log);
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("sensor: {:#}", failure.error);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Logs go to standard error, events to standard output.
+fn start_log(level: Option<tracing_subscriber::filter::LevelFilter>) {
+    use tracing_subscriber::EnvFilter;
+    let filter = level.map_or_else(
+        || EnvFilter::try_from_env("SENSOR_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
+        |level| EnvFilter::default().add_directive(level.into()),
+    );
+    let stderr = std::io::stderr();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(stderr.is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
+}

@@ -1,0 +1,218 @@
+//! `sensor run`: attaches the programs, starts the threads, waits for a reason to stop, and
+//! takes everything down again in the order that loses nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use aya::maps::{PerCpuArray, RingBuf};
+
+use super::{Failure, OK};
+use crate::config::Config;
+use crate::control::{Control, Instance};
+use crate::export::pretty::Style;
+use crate::export::writer::{Output, Schema, Writer};
+use crate::pipeline::{Pipeline, Selection};
+use crate::probe::account::{KernelSide, UserSide};
+use crate::probe::load::{self, Loaded, Sizes};
+use crate::probe::reader::{self, Reader, Rings};
+use crate::status::Status;
+use crate::track::Tracker;
+
+/// Options of `sensor run`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Configuration file (TOML); options given here override it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Form of the output; pretty on a terminal, json otherwise.
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+    /// Field names of JSON output.
+    #[arg(long, value_enum)]
+    schema: Option<Schema>,
+    /// Deliver only these kinds or families of event, separated by commas
+    /// (process.exec,network,file.*).
+    #[arg(long, value_delimiter = ',', value_name = "KINDS")]
+    events: Vec<String>,
+    /// Stop after this time (20s, 5m, 1h).
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    duration: Option<Duration>,
+    /// Directory of the control socket and the lock.
+    #[arg(long, value_name = "DIR")]
+    runtime_directory: Option<PathBuf>,
+}
+
+/// A number with a unit: ms, s, m or h.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no time; try 30s, 5m or 1h"))?;
+    match text.get(digits.len()..) {
+        Some("ms") => Ok(Duration::from_millis(number)),
+        Some("s" | "") => Ok(Duration::from_secs(number)),
+        Some("m") => Ok(Duration::from_secs(number.saturating_mul(60))),
+        Some("h") => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _ => Err(format!("{text:?} has an unknown unit; use ms, s, m or h")),
+    }
+}
+
+impl Arguments {
+    fn into_config(self) -> Result<(Config, Option<Duration>), Failure> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path).map_err(Failure::usage)?,
+            None => Config::default(),
+        };
+        config.output = self.output.or(config.output);
+        config.schema = self.schema.unwrap_or(config.schema);
+        if !self.events.is_empty() {
+            config.events = self.events;
+        }
+        if let Some(directory) = self.runtime_directory {
+            config.runtime_directory = directory;
+        }
+        Ok((config, self.duration))
+    }
+}
+
+/// Watches until told to stop.
+pub fn run(arguments: Arguments) -> Result<u8, Failure> {
+    let (config, duration) = arguments.into_config()?;
+    let selection = if config.events.is_empty() {
+        Selection::all()
+    } else {
+        Selection::parse(config.events.iter().map(String::as_str)).map_err(|name| {
+            let known = sensor_common::kind::ALL.iter().map(|(_, _, name)| *name).collect::<Vec<_>>();
+            Failure::usage(anyhow!("no kind of event is called {name:?}; there are {}", known.join(", ")))
+        })?
+    };
+    require_root()?;
+    let instance = Instance::claim(&config.runtime_directory).map_err(Failure::refused)?;
+    let loaded = load::load(Sizes {
+        process_ring: config.limits.process_ring_kib * 1024,
+        file_ring: config.limits.file_ring_kib * 1024,
+    })
+    .map_err(Failure::refused)?;
+    watch(&config, selection, duration, instance, loaded).map_err(Failure::refused)
+}
+
+/// Loading BPF programs needs privileges; say so before the kernel does in its own words.
+fn require_root() -> Result<(), Failure> {
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } == 0 {
+        return Ok(());
+    }
+    Err(Failure::refused(anyhow!(
+        "this needs root: the kernel lets only privileged processes observe others. Try `sudo sensor run`"
+    )))
+}
+
+fn watch(
+    config: &Config,
+    selection: Selection,
+    duration: Option<Duration>,
+    instance: Instance,
+    mut loaded: Loaded,
+) -> anyhow::Result<u8> {
+    let mut take = |name| loaded.ebpf.take_map(name).with_context(|| format!("no map {name} in the object"));
+    let rings = Rings {
+        process: RingBuf::try_from(take("RING_PROCESS")?)?,
+        file: RingBuf::try_from(take("RING_FILE")?)?,
+    };
+    let kernel = KernelSide::new(PerCpuArray::try_from(take("COUNTS")?)?);
+    let counters = Arc::new(UserSide::default());
+    let status = Arc::new(Status::new(&loaded.served, kernel, Arc::clone(&counters)));
+
+    let style = Style::for_stream(std::io::stdout());
+    let output = config.output.unwrap_or(if style.width > 0 { Output::Pretty } else { Output::Json });
+    let writer = Writer::new(std::io::stdout(), output, config.schema, style);
+    let tracker = Tracker::new(config.limits.processes)?;
+    let (producer, consumer) = reader::queue();
+    let pipeline = Pipeline::new(consumer, random(), tracker, writer, selection, Arc::clone(&status));
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let pipeline = thread::Builder::new().name("pipeline".to_owned()).spawn(move || pipeline.run(&stopped))?;
+    let reader = Reader::start(rings, producer, counters, pipeline.thread().clone())?;
+
+    let reason = wait(config, duration, &instance, &status)?;
+    tracing::debug!(reason, "stopping");
+
+    // Programs off first; then, once none is running any more, the last records can be read.
+    drop(loaded);
+    wait_for_programs();
+    reader.finish();
+    stop.store(true, Ordering::Release);
+    pipeline.thread().unpark();
+    pipeline.join().map_err(|_| anyhow!("the pipeline ended by a panic"))?;
+    Ok(OK)
+}
+
+/// Until a signal, the end of the time, or the end of whoever read the output.
+fn wait(
+    config: &Config,
+    duration: Option<Duration>,
+    instance: &Instance,
+    status: &Arc<Status>,
+) -> anyhow::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let control = Control::listen(instance, Arc::clone(status))
+            .with_context(|| format!("no control socket in {}", config.runtime_directory.display()))?;
+        let end = async {
+            match duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        let closed = async {
+            while !status.output_closed.load(Ordering::Acquire) {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        Ok(tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            _ = hang_up.recv() => "SIGHUP",
+            () = end => "duration",
+            () = closed => "output closed",
+            () = control.serve() => "control",
+        })
+    })
+}
+
+/// Waits until every program that was running when they were detached has ended:
+/// `MEMBARRIER_CMD_GLOBAL` is a `synchronize_rcu()`, and programs run in RCU sections.
+fn wait_for_programs() {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: no memory is passed. Where it is not available the last few records may be
+    // read without being accounted for; nothing else depends on it.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+}
+
+fn random() -> u32 {
+    let mut bytes = [0; 4];
+    // SAFETY: the buffer is as long as said. Four bytes are never cut short.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    u32::from_ne_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(parse_duration("20s").unwrap(), Duration::from_secs(20));
+        assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(parse_duration("2m").unwrap(), Duration::from_secs(120));
+        assert!(parse_duration("soon").unwrap_err().contains("30s"));
+        assert!(parse_duration("5 days").is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! `sensor status`: asks the running sensor over its control socket.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::Value;
+
+use super::{Failure, NO, OK};
+use crate::config::Config;
+use crate::control::ask;
+
+/// Options of `sensor status`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    /// Directory of the control socket.
+    #[arg(long, value_name = "DIR")]
+    runtime_directory: Option<PathBuf>,
+}
+
+/// Prints the answer; says no when the sensor does not see everything.
+pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    let directory = arguments.runtime_directory.clone().unwrap_or_else(|| Config::default().runtime_directory);
+    let answer = ask(&directory, "status").map_err(|error| {
+        Failure::refused(anyhow!(
+            "no sensor answers in {}: {error}. Is one running, and are you root?",
+            directory.display()
+        ))
+    })?;
+    let report: Value = serde_json::from_str(&answer)
+        .context("the sensor's answer is not JSON")
+        .map_err(Failure::refused)?;
+    if let Some(error) = report.get("error").and_then(Value::as_str) {
+        return Err(Failure::refused(anyhow!("the sensor says: {error}")));
+    }
+    if arguments.json {
+        print!("{answer}");
+    } else {
+        print!("{}", text(&report));
+    }
+    Ok(if report.get("verdict").and_then(Value::as_str) == Some("healthy") { OK } else { NO })
+}
+
+fn text(report: &Value) -> String {
+    let word = |key: &str| report.get(key).map(plain).unwrap_or_default();
+    let mut text = format!(
+        "sensor {} is {} (pid {}, up {} s)\n{}\n{} processes known, {} forgotten\n\n",
+        word("version"),
+        word("verdict"),
+        word("pid"),
+        word("uptime_seconds"),
+        word("summary"),
+        word("processes"),
+        word("processes_forgotten"),
+    );
+    text.push_str(&format!(
+        "{:<22} {:>12} {:>12} {:>12} {:>10} {:>12} {:>12}\n",
+        "KIND", "SEEN", "FILTERED", "SUBMITTED", "LOST", "READ", "DELIVERED"
+    ));
+    let lines = report.pointer("/account/lines").and_then(Value::as_array);
+    for line in lines.into_iter().flatten() {
+        let number = |key: &str| line.get(key).and_then(Value::as_u64).unwrap_or(0);
+        text.push_str(&format!(
+            "{:<22} {:>12} {:>12} {:>12} {:>10} {:>12} {:>12}\n",
+            line.get("kind").map(plain).unwrap_or_default(),
+            number("seen"),
+            number("filtered"),
+            number("submitted"),
+            number("lost_ring") + number("lost_scratch"),
+            number("read"),
+            number("delivered"),
+        ));
+    }
+    text
+}
+
+/// Text without quotes, anything else as JSON has it.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

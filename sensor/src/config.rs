@@ -1,0 +1,205 @@
+//! The configuration: one TOML file, each option of which the command line can override.
+//! Unknown keys are refused, with the nearest valid one named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::export::writer::{Output, Schema};
+
+/// Smallest ring, in KiB.
+const RING_KIB_MIN: u32 = 64;
+/// Largest ring, in KiB.
+const RING_KIB_MAX: u32 = 1024 * 1024;
+
+/// Why a configuration is not accepted.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or has a key or value that means nothing.
+    #[error("{}: {message}{}", path.display(), hint.as_deref().unwrap_or_default())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says, with line and column.
+        message: String,
+        /// What may have been meant.
+        hint: Option<String>,
+    },
+    /// A value is out of its range.
+    #[error("{key} = {value} is out of range: {range}")]
+    Range {
+        /// Dotted key.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What is accepted.
+        range: String,
+    },
+}
+
+/// All options.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Form of the output; what suits standard output when absent.
+    pub output: Option<Output>,
+    /// Field names of JSON output.
+    pub schema: Schema,
+    /// Kinds or families of event to deliver; all when empty.
+    pub events: Vec<String>,
+    /// Directory of the control socket and the lock.
+    pub runtime_directory: PathBuf,
+    /// Sizes.
+    pub limits: Limits,
+}
+
+/// Bounds that can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Size of the process and network ring, in KiB, a power of two.
+    pub process_ring_kib: u32,
+    /// Size of the file ring, in KiB, a power of two.
+    pub file_ring_kib: u32,
+    /// Processes remembered, live and ended together.
+    pub processes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            output: None,
+            schema: Schema::default(),
+            events: Vec::new(),
+            runtime_directory: PathBuf::from("/run/sensor"),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { process_ring_kib: 8 * 1024, file_ring_kib: 4 * 1024, processes: 32_768 }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read or means nothing.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads a text; `path` is for messages.
+    ///
+    /// # Errors
+    /// When it means nothing.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            hint: hint(error.message()),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// The first value out of its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (key, value) in [
+            ("limits.process_ring_kib", self.limits.process_ring_kib),
+            ("limits.file_ring_kib", self.limits.file_ring_kib),
+        ] {
+            if !value.is_power_of_two() || !(RING_KIB_MIN..=RING_KIB_MAX).contains(&value) {
+                let range = format!("a power of two from {RING_KIB_MIN} to {RING_KIB_MAX}");
+                return Err(ConfigError::Range { key, value: value.to_string(), range });
+            }
+        }
+        if !(256..=4_194_304).contains(&self.limits.processes) {
+            return Err(ConfigError::Range {
+                key: "limits.processes",
+                value: self.limits.processes.to_string(),
+                range: "256 to 4194304".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Names the nearest of the keys that serde's message lists:
+/// "unknown field `x`, expected one of `a`, `b`".
+fn hint(message: &str) -> Option<String> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let wrong = quoted.next().filter(|_| message.starts_with("unknown"))?;
+    let nearest = quoted.min_by_key(|candidate| distance(wrong, candidate))?;
+    (distance(wrong, nearest) <= wrong.len().max(3) / 2 + 1).then(|| format!("\ndid you mean `{nearest}`?"))
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (above, to) in row.iter().skip(1).zip(&b) {
+            let cost = (diagonal + usize::from(from != *to)).min(above + 1).min(left + 1);
+            diagonal = *above;
+            left = cost;
+            next.push(cost);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("sensor.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_and_the_line() {
+        let message = parse("[limits]\nproces_ring_kib = 64\n").unwrap_err();
+        assert!(message.contains("did you mean `process_ring_kib`?"), "{message}");
+        assert!(message.contains("line 2"), "{message}");
+    }
+
+    #[test]
+    fn a_ring_must_be_a_power_of_two_in_range() {
+        assert!(parse("limits.file_ring_kib = 100").unwrap_err().contains("power of two"));
+        assert!(parse("limits.file_ring_kib = 128").is_ok());
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

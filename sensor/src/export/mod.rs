@@ -1,0 +1,6 @@
+//! How events leave: formats, and the writer to standard output. Formats are made from
+//! `event::field` alone and know no kind of event.
+
+pub mod json;
+pub mod pretty;
+pub mod writer;

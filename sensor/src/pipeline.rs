@@ -1,0 +1,251 @@
+//! The one-way street from raw records to output: decode → track → write. Runs on a thread of
+//! its own; takes records from the reader's queue and owns everything downstream of it.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringbuf::HeapCons;
+use ringbuf::traits::{Consumer, Observer};
+use sensor_common::kind;
+
+use crate::event::health::{Change, Health, Lost, Verdict};
+use crate::event::{Action, Event, EventId, Stamp};
+use crate::export::writer::{Writer, Written};
+use crate::probe::account::Account;
+use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
+use crate::probe::reader::Frame;
+use crate::status::Status;
+use crate::track::Tracker;
+
+/// Records taken from the queue at a time, and brought into the order of their times.
+const BATCH: usize = 4_096;
+/// How often the account is taken and losses are looked for.
+const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
+/// Longest sleep without being woken by the reader.
+const NAP: Duration = Duration::from_millis(100);
+
+/// Which kinds of event to deliver.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    wanted: [bool; kind::LIMIT],
+}
+
+impl Selection {
+    /// Everything.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { wanted: [true; kind::LIMIT] }
+    }
+
+    /// By names (`process.exec`) and families (`process`, `process.*`).
+    ///
+    /// # Errors
+    /// The first name that means nothing.
+    pub fn parse<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, String> {
+        let mut wanted = [false; kind::LIMIT];
+        for name in names {
+            let family = name.trim_end_matches(".*");
+            let mut found = false;
+            for (number, _, full) in kind::ALL {
+                let matches = *full == name || full.split_once('.').is_some_and(|(first, _)| first == family);
+                if let (true, Some(place)) = (matches, wanted.get_mut(usize::from(*number))) {
+                    *place = true;
+                    found = true;
+                }
+            }
+            if !found {
+                return Err(name.to_owned());
+            }
+        }
+        Ok(Self { wanted })
+    }
+
+    fn wants(&self, kind: u16) -> bool {
+        self.wanted.get(usize::from(kind)).copied().unwrap_or(true)
+    }
+}
+
+/// The pipeline.
+pub struct Pipeline<W: Write> {
+    queue: HeapCons<Frame>,
+    decoder: Decoder,
+    tracker: Tracker,
+    writer: Writer<W>,
+    selection: Selection,
+    status: Arc<Status>,
+    account: Account,
+    accounted: (Instant, Stamp),
+    verdict: Verdict,
+    own_events: u64,
+}
+
+impl<W: Write> Pipeline<W> {
+    /// Puts one together; `run` is a random number for event ids.
+    pub fn new(
+        queue: HeapCons<Frame>,
+        run: u32,
+        tracker: Tracker,
+        writer: Writer<W>,
+        selection: Selection,
+        status: Arc<Status>,
+    ) -> Self {
+        let clock = Clock::now();
+        Self {
+            queue,
+            decoder: Decoder { run, clock },
+            tracker,
+            writer,
+            selection,
+            status,
+            account: Account::default(),
+            accounted: (Instant::now(), clock.stamp(boot_ns())),
+            verdict: Verdict::Healthy,
+            own_events: 0,
+        }
+    }
+
+    /// Works until `stop` is set and the queue is empty, or nobody reads the output.
+    pub fn run(mut self, stop: &AtomicBool) {
+        self.tracker.seed();
+        self.verdict = self.status.verdict(&self.account);
+        self.say(Change::Started, self.status.summary(), None);
+        loop {
+            // Read before the queue is emptied, so that what was queued before it is seen.
+            let last = stop.load(Ordering::Acquire);
+            if self.turn() == Written::Closed {
+                self.status.output_closed.store(true, Ordering::Release);
+                return;
+            }
+            if self.queue.is_empty() {
+                if last {
+                    break;
+                }
+                thread::park_timeout(NAP);
+            }
+        }
+        self.finish();
+    }
+
+    fn turn(&mut self) -> Written {
+        let mut batch: Vec<(u64, u16, Frame)> = Vec::with_capacity(self.queue.occupied_len().min(BATCH));
+        while batch.len() < BATCH {
+            let Some(frame) = self.queue.try_pop() else { break };
+            let (kind, time) = peek(&frame).unwrap_or_default();
+            batch.push((time, kind, frame));
+        }
+        // Two lanes and several CPUs: nearly sorted, stable for equal times.
+        batch.sort_by_key(|(time, _, _)| *time);
+        for (_, kind, frame) in batch {
+            if self.record(kind, &frame) == Written::Closed {
+                return Written::Closed;
+            }
+        }
+        if self.accounted.0.elapsed() >= ACCOUNT_EVERY {
+            self.decoder.clock = Clock::now();
+            self.tracker.tick();
+            self.settle();
+        }
+        self.writer.flush()
+    }
+
+    fn record(&mut self, kind: u16, frame: &Frame) -> Written {
+        let mut event = match self.decoder.decode(frame) {
+            Ok(event) => event,
+            Err(error) => {
+                self.status.user.malformed.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%error, "a record from the kernel is not understood");
+                return Written::Yes;
+            }
+        };
+        self.tracker.apply(&mut event);
+        if !self.selection.wants(kind) {
+            self.status.user.count_suppressed(kind);
+            return Written::Yes;
+        }
+        match self.writer.write(&event) {
+            Written::Yes => {
+                self.status.user.count_delivered(kind);
+                Written::Yes
+            }
+            other => {
+                self.status.user.unwritten.fetch_add(1, Ordering::Relaxed);
+                other
+            }
+        }
+    }
+
+    /// Takes the account and reports what was lost since the last time.
+    fn settle(&mut self) {
+        let account = match self.status.account() {
+            Ok(account) => account,
+            Err(error) => {
+                tracing::error!(%error, "the kernel's counters cannot be read");
+                return;
+            }
+        };
+        let to = self.decoder.clock.stamp(boot_ns());
+        let from = self.accounted.1;
+        for line in &account.lines {
+            let before = self.account.line(line.kind);
+            let reasons = [
+                (line.lost_ring - before.lost_ring, "ring buffer full"),
+                (line.lost_scratch - before.lost_scratch, "too many programs at once on one CPU"),
+            ];
+            for (count, reason) in reasons.into_iter().filter(|(count, _)| *count > 0) {
+                self.own(Action::Lost(Lost { kind: line.kind, count, reason, from, to }));
+            }
+        }
+        let (processes, forgotten) = self.tracker.table_size();
+        self.status.processes.store(processes as u64, Ordering::Relaxed);
+        self.status.processes_forgotten.store(forgotten, Ordering::Relaxed);
+        let verdict = self.status.verdict(&account);
+        let changed = verdict != self.verdict;
+        self.verdict = verdict;
+        self.account = account;
+        self.accounted = (Instant::now(), to);
+        if changed {
+            self.say(Change::Changed, self.status.summary(), None);
+        }
+    }
+
+    fn finish(mut self) {
+        self.settle();
+        let balanced = if self.account.balances() { "every event accounted for" } else { "the account does not balance" };
+        let text = serde_json::to_string(&self.account).ok();
+        self.say(Change::Stopped, balanced.to_owned(), text);
+        self.writer.flush();
+    }
+
+    fn say(&mut self, change: Change, detail: String, account: Option<String>) {
+        self.own(Action::Health(Health { change, verdict: self.verdict, detail, account }));
+    }
+
+    /// An event of the sensor's own.
+    fn own(&mut self, action: Action) {
+        let sequence = self.own_events;
+        self.own_events += 1;
+        let event = Event {
+            id: EventId { run: self.decoder.run, lane: EventId::OWN, cpu: 0, sequence },
+            time: self.decoder.clock.stamp(boot_ns()),
+            process: None,
+            action,
+        };
+        self.writer.write(&event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_selected_by_name_and_family() {
+        let selection = Selection::parse(["process.exec", "network"]).unwrap();
+        assert!(selection.wants(kind::EXEC) && selection.wants(kind::TCP_CONNECT));
+        assert!(!selection.wants(kind::FORK) && !selection.wants(kind::FILE_OPEN));
+        assert_eq!(Selection::parse(["file.*", "proces"]).unwrap_err(), "proces");
+    }
+}

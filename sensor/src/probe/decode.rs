@@ -1,0 +1,300 @@
+//! From raw bytes of a ring to an event: checks the header, dispatches on the kind, and gives
+//! the families (`process`, …) what they share: the subject, the tail, the clock. Input is
+//! trusted no more than any other: every length is checked.
+
+use std::time::Duration;
+
+use sensor_common::kind;
+use sensor_common::record::{Header, Subject, VERSION};
+use sensor_common::tail::{SectionHeader, TRUNCATED, UNREADABLE};
+use thiserror::Error;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use super::process;
+use crate::event::process::{Ids, Namespaces, Process, ProcessKey};
+use crate::event::text;
+use crate::event::{Event, EventId, Stamp};
+
+/// Why a record is not understood. Never seen with the programs embedded in this binary.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Fewer bytes than the record needs.
+    #[error("a record of kind {kind} is too short: {len} bytes")]
+    Short {
+        /// Kind, 0 if not even that could be read.
+        kind: u16,
+        /// Length found.
+        len: usize,
+    },
+    /// Another layout than this binary's.
+    #[error("a record of layout version {0}, but this is version {VERSION}")]
+    Version(u8),
+    /// The header's length is not that of the record.
+    #[error("a record of {found} bytes says it has {claimed}")]
+    Length {
+        /// What the header says.
+        claimed: u32,
+        /// What there is.
+        found: usize,
+    },
+    /// A kind that this build does not know.
+    #[error("a record of unknown kind {0}")]
+    Kind(u16),
+    /// The sections run over the end of the record.
+    #[error("a record of kind {0} has a broken tail")]
+    Tail(u16),
+}
+
+/// Turns time since boot into time of day.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    offset_ns: u64,
+}
+
+impl Clock {
+    /// The offset as of now; to be renewed from time to time, because the time of day is set.
+    #[must_use]
+    pub fn now() -> Self {
+        // Boot time read on both sides of the wall clock, so that a preemption in between
+        // costs half of itself at most.
+        let before = boot_ns();
+        let wall = clock_ns(libc::CLOCK_REALTIME);
+        let after = boot_ns();
+        Self { offset_ns: wall.wrapping_sub(before + (after - before) / 2) }
+    }
+
+    /// Both forms of a time since boot.
+    #[must_use]
+    pub const fn stamp(&self, boot_ns: u64) -> Stamp {
+        Stamp { boot_ns, wall_ns: boot_ns.wrapping_add(self.offset_ns) }
+    }
+}
+
+/// Nanoseconds since boot, suspended time included.
+#[must_use]
+pub fn boot_ns() -> u64 {
+    clock_ns(libc::CLOCK_BOOTTIME)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for the result; both clocks exist on every kernel
+    // supported, and a failure would leave zero.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0)).as_nanos() as u64
+}
+
+/// Kind and time of a raw record, for sorting and counting before it is decoded.
+#[must_use]
+pub fn peek(record: &[u8]) -> Option<(u16, u64)> {
+    let (header, _) = Header::ref_from_prefix(record).ok()?;
+    Some((header.kind, header.boot_ns))
+}
+
+/// Decodes records of one run.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    /// Random number of this run, part of every event id.
+    pub run: u32,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl Decoder {
+    /// Decodes one record.
+    ///
+    /// # Errors
+    /// When it is not a record of this version, whole.
+    pub fn decode(&self, record: &[u8]) -> Result<Event, DecodeError> {
+        let (header, _) = Header::ref_from_prefix(record)
+            .map_err(|_| DecodeError::Short { kind: 0, len: record.len() })?;
+        if header.version != VERSION {
+            return Err(DecodeError::Version(header.version));
+        }
+        if usize::try_from(header.len) != Ok(record.len()) {
+            return Err(DecodeError::Length { claimed: header.len, found: record.len() });
+        }
+        let raw = Raw { record, kind: header.kind, clock: self.clock };
+        let (process, action) = match header.kind {
+            kind::FORK => process::fork(&raw)?,
+            kind::EXEC => process::exec(&raw)?,
+            kind::EXIT => process::exit(&raw)?,
+            kind::MEMFD => process::memfd(&raw)?,
+            other => return Err(DecodeError::Kind(other)),
+        };
+        Ok(Event {
+            id: EventId { run: self.run, lane: header.lane, cpu: header.cpu, sequence: header.sequence },
+            time: self.clock.stamp(header.boot_ns),
+            process,
+            action,
+        })
+    }
+}
+
+/// A record whose header has been checked.
+pub struct Raw<'a> {
+    record: &'a [u8],
+    kind: u16,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl<'a> Raw<'a> {
+    /// The fixed part and the sections behind it.
+    ///
+    /// # Errors
+    /// When the record is too short for `T` or its tail is broken.
+    pub fn parts<T: FromBytes + KnownLayout + Immutable>(&self) -> Result<(&'a T, Sections<'a>), DecodeError> {
+        let (fixed, tail) = T::ref_from_prefix(self.record)
+            .map_err(|_| DecodeError::Short { kind: self.kind, len: self.record.len() })?;
+        Ok((fixed, Sections::parse(tail).ok_or(DecodeError::Tail(self.kind))?))
+    }
+
+    /// The process a subject describes.
+    #[must_use]
+    pub fn process(&self, subject: &Subject) -> Process {
+        let set = |value: u32| (value != u32::MAX).then_some(value);
+        Process {
+            key: ProcessKey::new(subject.pid, subject.start_boot_ns),
+            start: self.clock.stamp(subject.start_boot_ns),
+            tid: subject.tid,
+            ppid: subject.ppid,
+            ns_pid: subject.ns_pid,
+            ids: Ids {
+                uid: subject.uid,
+                gid: subject.gid,
+                suid: subject.suid,
+                sgid: subject.sgid,
+                euid: subject.euid,
+                egid: subject.egid,
+            },
+            capabilities: subject.caps_effective,
+            login_uid: set(subject.login_uid),
+            audit_session: set(subject.audit_session),
+            session: subject.session,
+            tty: (subject.tty != 0).then_some(subject.tty),
+            comm: until_nul(&subject.comm),
+            namespaces: Namespaces {
+                mnt: subject.mnt_ns,
+                pid: subject.pid_ns,
+                net: subject.net_ns,
+                user: subject.user_ns,
+            },
+            cgroup_id: subject.cgroup_id,
+            entity: None,
+            program: None,
+            parent: None,
+            parent_entity: None,
+            depth: 0,
+            names: Default::default(),
+            home: Default::default(),
+        }
+    }
+}
+
+/// Text up to the first NUL.
+#[must_use]
+pub fn until_nul(bytes: &[u8]) -> Box<str> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    owned(bytes.get(..end).unwrap_or_default())
+}
+
+/// Bytes as text that keeps different bytes different.
+#[must_use]
+pub fn owned(bytes: &[u8]) -> Box<str> {
+    text::lossy(bytes).into_owned().into_boxed_str()
+}
+
+/// One section of a tail.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Section<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Some are missing.
+    pub truncated: bool,
+}
+
+/// One more than the highest tag; sections with others are skipped.
+const TAGS: usize = 32;
+
+/// The sections of a tail, by tag.
+#[derive(Debug, Default)]
+pub struct Sections<'a> {
+    by_tag: [Option<Section<'a>>; TAGS],
+}
+
+impl<'a> Sections<'a> {
+    fn parse(mut tail: &'a [u8]) -> Option<Self> {
+        let mut sections = Self::default();
+        while !tail.is_empty() {
+            let (header, rest) = SectionHeader::read_from_prefix(tail).ok()?;
+            let (bytes, rest) = rest.split_at_checked(usize::from(header.len))?;
+            if let Some(place) = sections.by_tag.get_mut(usize::from(header.tag)) {
+                let truncated = header.flags & (TRUNCATED | UNREADABLE) != 0;
+                *place = Some(Section { bytes, truncated });
+            }
+            tail = rest;
+        }
+        Some(sections)
+    }
+
+    /// The section with a tag.
+    #[must_use]
+    pub fn get(&self, tag: u8) -> Option<Section<'a>> {
+        self.by_tag.get(usize::from(tag)).copied().flatten()
+    }
+
+    /// Its text, if there is any; a truncated path is marked by an ellipsis at the lost end.
+    #[must_use]
+    pub fn text(&self, tag: u8) -> Option<Box<str>> {
+        let section = self.get(tag)?;
+        (!section.bytes.is_empty()).then(|| owned(section.bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use zerocopy::IntoBytes;
+
+    const DECODER: Decoder = Decoder { run: 1, clock: Clock { offset_ns: 0 } };
+
+    fn header(kind: u16, len: usize) -> Header {
+        Header {
+            len: len as u32,
+            kind,
+            version: VERSION,
+            lane: 0,
+            cpu: 0,
+            flags: 0,
+            sequence: 0,
+            boot_ns: 0,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = DECODER.decode(&bytes);
+            let _ = peek(&bytes);
+        }
+
+        #[test]
+        fn arbitrary_bodies_of_every_kind_never_panic(at in 0..kind::ALL.len(), body in prop::collection::vec(any::<u8>(), 0..1500)) {
+            let kind = kind::ALL[at].0;
+            let mut bytes = header(kind, body.len() + size_of::<Header>()).as_bytes().to_vec();
+            bytes.extend(body);
+            if let Ok(event) = DECODER.decode(&bytes) {
+                let _ = event.fields();
+                let _ = event.action.summary();
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_that_lies_about_its_length_is_refused() {
+        let bytes = header(kind::FORK, 1000).as_bytes().to_vec();
+        assert_eq!(DECODER.decode(&bytes).unwrap_err(), DecodeError::Length { claimed: 1000, found: 32 });
+    }
+}

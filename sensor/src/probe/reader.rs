@@ -1,0 +1,185 @@
+//! The thread that drains the kernel's rings into a bounded queue. It copies records and
+//! counts them, nothing more, so that it keeps up with any burst the queue can hold; when the
+//! queue is full it stops reading, and the kernel counts what then finds no room.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+use std::{io, thread};
+
+use aya::maps::{MapData, RingBuf};
+use bytes::{Bytes, BytesMut};
+use ringbuf::HeapRb;
+use ringbuf::traits::{Observer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd};
+
+use super::account::UserSide;
+use super::decode::peek;
+
+/// How long the reader sleeps between two looks at the rings, unless it is woken because one
+/// fills up. Bounds the delay of an event; a wake-up per event would cost the observed
+/// processes more than everything else the sensor does.
+pub const TICK: Duration = Duration::from_millis(5);
+/// Records the queue holds.
+pub const QUEUE_RECORDS: usize = 65_536;
+/// Records read from one ring before the other gets its turn.
+const BATCH: usize = 4_096;
+/// Bytes allocated at a time for copies of records.
+const ARENA_BYTES: usize = 256 * 1024;
+
+/// One raw record.
+pub type Frame = Bytes;
+
+/// Makes the queue between reader and pipeline.
+#[must_use]
+pub fn queue() -> (HeapProd<Frame>, HeapCons<Frame>) {
+    HeapRb::new(QUEUE_RECORDS).split()
+}
+
+/// The rings, most important first.
+pub struct Rings {
+    /// Process and network records.
+    pub process: RingBuf<MapData>,
+    /// File records.
+    pub file: RingBuf<MapData>,
+}
+
+/// A running reader.
+pub struct Reader {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Reader {
+    /// Starts the thread. `consumer` is unparked whenever there is something in the queue.
+    ///
+    /// # Errors
+    /// When the epoll descriptor or the thread cannot be made.
+    pub fn start(
+        rings: Rings,
+        queue: HeapProd<Frame>,
+        counters: Arc<UserSide>,
+        consumer: Thread,
+    ) -> io::Result<Self> {
+        let epoll = Epoll::new(&[rings.process.as_raw_fd(), rings.file.as_raw_fd()])?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let drain = Drain { queue, counters, arena: BytesMut::with_capacity(ARENA_BYTES) };
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || run(rings, drain, &epoll, &stopped, &consumer))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Reads what is left and ends the thread. Detach the programs first, or it may never end.
+    pub fn finish(self) {
+        self.stop.store(true, Ordering::Release);
+        if self.thread.join().is_err() {
+            tracing::error!("the reader thread ended by a panic; events may be missing");
+        }
+    }
+}
+
+fn run(mut rings: Rings, mut drain: Drain, epoll: &Epoll, stop: &AtomicBool, consumer: &Thread) {
+    loop {
+        // Read before the last look, so that what was emitted before the stop is seen.
+        let last = stop.load(Ordering::Acquire);
+        let process = drain.take(&mut rings.process);
+        let file = drain.take(&mut rings.file);
+        if process.taken + file.taken > 0 {
+            consumer.unpark();
+        }
+        if process.more || file.more {
+            if drain.queue.is_full() {
+                consumer.unpark();
+                thread::sleep(Duration::from_millis(1));
+            }
+            continue;
+        }
+        if last {
+            return;
+        }
+        epoll.wait(TICK);
+    }
+}
+
+/// Outcome of one turn at a ring.
+struct Turn {
+    taken: usize,
+    more: bool,
+}
+
+struct Drain {
+    queue: HeapProd<Frame>,
+    counters: Arc<UserSide>,
+    arena: BytesMut,
+}
+
+impl Drain {
+    fn take(&mut self, ring: &mut RingBuf<MapData>) -> Turn {
+        for taken in 0..BATCH {
+            if self.queue.is_full() {
+                return Turn { taken, more: true };
+            }
+            let Some(record) = ring.next() else { return Turn { taken, more: false } };
+            let frame = copy(&mut self.arena, &record);
+            if let Some((kind, _)) = peek(&record) {
+                self.counters.count_read(kind);
+            }
+            // There is room: this thread is the only producer.
+            let _ = self.queue.try_push(frame);
+        }
+        Turn { taken: BATCH, more: true }
+    }
+}
+
+/// Copies a record into the arena; the chunk is freed when the last record in it is.
+fn copy(arena: &mut BytesMut, record: &[u8]) -> Frame {
+    if arena.capacity() < record.len() {
+        *arena = BytesMut::with_capacity(ARENA_BYTES.max(record.len()));
+    }
+    arena.extend_from_slice(record);
+    arena.split().freeze()
+}
+
+/// Waits for a wake-up by the kernel or the end of the tick. Edge-triggered: data that is
+/// merely there does not end the wait, only the programs' forced wake-up does.
+struct Epoll {
+    fd: OwnedFd,
+}
+
+impl Epoll {
+    fn new(rings: &[i32]) -> io::Result<Self> {
+        // SAFETY: no memory is passed.
+        let raw = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `raw` is a descriptor that was just made for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+        for ring in rings {
+            let mut event =
+                libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
+            // SAFETY: `event` lives through the call, which copies it.
+            let result = unsafe {
+                libc::epoll_ctl(fd.as_raw_fd(), libc::EPOLL_CTL_ADD, *ring, &raw mut event)
+            };
+            if result < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(Self { fd })
+    }
+
+    fn wait(&self, at_most: Duration) {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 2];
+        let timeout = i32::try_from(at_most.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the buffer has room for as many events as said. A failure (a signal) just
+        // ends the wait early.
+        unsafe {
+            libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, timeout);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The state of the host, kept up to date by events, and used to complete them: process
+//! table, names, control groups, hashes. Imports `event` only; never the probe.
+
+pub mod container;
+pub mod hash;
+pub mod processes;
+pub mod seed;
+pub mod users;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use container::{container, systemd_unit};
+use hash::Hasher;
+use processes::ProcessTable;
+use users::Users;
+
+use crate::event::process::{Home, Names, Process, ProcessKey};
+use crate::event::{Action, Event};
+
+/// How often files that name users and groups are looked at again.
+const NAMES_EVERY: Duration = Duration::from_secs(5);
+
+/// Identifies this boot of this machine, so that entity ids are unique beyond it.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.chars().filter(char::is_ascii_hexdigit).take(8).collect())
+        .unwrap_or_else(|_| "00000000".to_owned())
+}
+
+/// What the sensor knows of the host.
+pub struct Tracker {
+    boot_id: String,
+    processes: ProcessTable,
+    users: Users,
+    names_read: Instant,
+    hasher: Hasher,
+}
+
+impl Tracker {
+    /// A tracker that knows nothing yet.
+    ///
+    /// # Errors
+    /// When the hashing thread cannot be started.
+    pub fn new(max_processes: usize) -> std::io::Result<Self> {
+        let mut users = Users::from_files("/etc/passwd", "/etc/group");
+        report_names(users.refresh());
+        Ok(Self {
+            boot_id: boot_id(),
+            processes: ProcessTable::new(max_processes),
+            users,
+            names_read: Instant::now(),
+            hasher: Hasher::start()?,
+        })
+    }
+
+    /// Learns the processes that are already there. Call it after the programs are attached
+    /// and before the first event is applied: then no process falls between.
+    pub fn seed(&mut self) {
+        for found in seed::processes() {
+            self.processes.insert_seeded(found);
+        }
+    }
+
+    /// Updates the state by an event and completes the event from the state.
+    pub fn apply(&mut self, event: &mut Event) {
+        let Some(process) = &mut event.process else { return };
+        match &event.action {
+            Action::Fork => self.processes.fork(process.key, process.ppid, event.time.boot_ns),
+            Action::Exec(exec) => {
+                self.processes.exec(process.key, process.ppid, Arc::clone(&exec.program));
+                self.hasher.want(process.key.pid, &exec.executable, &exec.program);
+            }
+            _ => {}
+        }
+        self.complete(process);
+        if matches!(event.action, Action::Exit(_)) {
+            self.processes.exit(process.key);
+        }
+    }
+
+    /// Things to do from time to time.
+    pub fn tick(&mut self) {
+        if self.names_read.elapsed() >= NAMES_EVERY {
+            self.names_read = Instant::now();
+            report_names(self.users.refresh());
+        }
+    }
+
+    /// How many processes are known, and how many were forgotten for want of room.
+    #[must_use]
+    pub fn table_size(&self) -> (usize, u64) {
+        (self.processes.len(), self.processes.forgotten())
+    }
+
+    fn complete(&mut self, process: &mut Process) {
+        let known = self.processes.describe(process.key, process.ppid);
+        process.program = known.program;
+        process.depth = known.depth;
+        process.parent_entity = known.parent.as_ref().map(|parent| self.entity(parent.key));
+        process.parent = known.parent;
+        process.entity = Some(self.entity(process.key));
+        process.names = self.names(process);
+        if process.home.cgroup.is_none() {
+            process.home = known.home.unwrap_or_default();
+        }
+    }
+
+    fn entity(&self, key: ProcessKey) -> Box<str> {
+        format!("{}-{}-{}", self.boot_id, key.pid, key.start_ticks).into_boxed_str()
+    }
+
+    fn names(&self, process: &Process) -> Names {
+        let user = |uid: u32| self.users.user(uid).map(Arc::from);
+        Names {
+            user: user(process.ids.euid),
+            real_user: user(process.ids.uid),
+            login_user: process.login_uid.and_then(user),
+            group: self.users.group(process.ids.egid).map(Arc::from),
+        }
+    }
+}
+
+/// What a control group path says about where a process belongs.
+#[must_use]
+pub fn home_of(path: &str) -> Home {
+    let container = container(path.as_bytes());
+    Home {
+        cgroup: Some(Arc::from(path)),
+        runtime: container.as_ref().and_then(|container| container.runtime.name()),
+        container: container.map(|container| Arc::from(container.id.as_str())),
+        service: systemd_unit(path.as_bytes()).map(|unit| Arc::from(unit.as_str())),
+    }
+}
+
+fn report_names(outcome: std::io::Result<bool>) {
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "names of users and groups cannot be read; ids are shown alone");
+    }
+}

@@ -1,0 +1,233 @@
+//! The process table: what each process runs, who its parent is, and for a while after its
+//! end still, so that ancestry survives. Bounded: the longest ended are forgotten first, and
+//! counted.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::event::process::{Home, Parent, ProcessKey, Program};
+
+/// Longest chain of ancestors followed.
+const DEPTH_MAX: u16 = 64;
+
+/// A process found in `/proc`, older than the sensor.
+#[derive(Debug)]
+pub struct Seeded {
+    /// Which process.
+    pub key: ProcessKey,
+    /// Pid of its parent.
+    pub ppid: u32,
+    /// What it runs.
+    pub program: Arc<Program>,
+    /// Where it belongs.
+    pub home: Option<Home>,
+}
+
+/// What the table knows of a process.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// What it runs.
+    pub program: Option<Arc<Program>>,
+    /// Its parent.
+    pub parent: Option<Parent>,
+    /// How many ancestors are known.
+    pub depth: u16,
+    /// Where it belongs.
+    pub home: Option<Home>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    parent: Option<ProcessKey>,
+    program: Arc<Program>,
+    home: Option<Home>,
+    depth: u16,
+}
+
+/// All processes known.
+#[derive(Debug)]
+pub struct ProcessTable {
+    entries: HashMap<ProcessKey, Entry>,
+    /// The process that has a pid now.
+    live: HashMap<u32, ProcessKey>,
+    /// Ended processes, longest ended first.
+    ended: VecDeque<ProcessKey>,
+    max: usize,
+    forgotten: u64,
+}
+
+impl ProcessTable {
+    /// An empty table for at most `max` processes, live and ended together.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self {
+            entries: HashMap::new(),
+            live: HashMap::new(),
+            ended: VecDeque::new(),
+            max: max.max(1),
+            forgotten: 0,
+        }
+    }
+
+    /// How many processes are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How many were forgotten for want of room while their descendants may still live.
+    #[must_use]
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// A process was found in `/proc`. What an event already told is newer and stays.
+    pub fn insert_seeded(&mut self, found: Seeded) {
+        if self.entries.contains_key(&found.key) {
+            return;
+        }
+        let parent = self.live.get(&found.ppid).copied();
+        self.insert(found.key, parent, found.program, found.home);
+    }
+
+    /// A process was forked: it runs what its parent runs.
+    pub fn fork(&mut self, key: ProcessKey, ppid: u32, _boot_ns: u64) {
+        if self.entries.contains_key(&key) {
+            return;
+        }
+        let parent = self.live.get(&ppid).copied();
+        let (program, home) = parent
+            .and_then(|parent| self.entries.get(&parent))
+            .map(|entry| (Arc::clone(&entry.program), entry.home.clone()))
+            .unwrap_or_default();
+        self.insert(key, parent, program, home);
+    }
+
+    /// A process runs a new program.
+    pub fn exec(&mut self, key: ProcessKey, ppid: u32, program: Arc<Program>) {
+        if !self.entries.contains_key(&key) {
+            self.fork(key, ppid, 0);
+        }
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.program = program;
+        }
+    }
+
+    /// A process ended; it stays known until there is no room.
+    pub fn exit(&mut self, key: ProcessKey) {
+        if self.live.get(&key.pid) == Some(&key) {
+            self.live.remove(&key.pid);
+            self.ended.push_back(key);
+        }
+    }
+
+    /// What is known of a process.
+    #[must_use]
+    pub fn describe(&self, key: ProcessKey, ppid: u32) -> Known {
+        let Some(entry) = self.entries.get(&key) else {
+            return Known { parent: self.parent(self.live.get(&ppid).copied()), ..Known::default() };
+        };
+        // Orphans get a new parent, which the event's own ppid shows.
+        let parent = entry.parent.filter(|parent| parent.pid == ppid).or_else(|| self.live.get(&ppid).copied());
+        Known {
+            program: Some(Arc::clone(&entry.program)),
+            parent: self.parent(parent),
+            depth: entry.depth,
+            home: entry.home.clone(),
+        }
+    }
+
+    fn parent(&self, key: Option<ProcessKey>) -> Option<Parent> {
+        let key = key?;
+        let entry = self.entries.get(&key)?;
+        Some(Parent { key, program: Arc::clone(&entry.program) })
+    }
+
+    fn insert(&mut self, key: ProcessKey, parent: Option<ProcessKey>, program: Arc<Program>, home: Option<Home>) {
+        self.make_room();
+        let depth = parent
+            .and_then(|parent| self.entries.get(&parent))
+            .map_or(0, |entry| (entry.depth + 1).min(DEPTH_MAX));
+        self.entries.insert(key, Entry { parent, program, home, depth });
+        if let Some(before) = self.live.insert(key.pid, key) {
+            // Its end was not seen.
+            self.ended.push_back(before);
+        }
+    }
+
+    fn make_room(&mut self) {
+        while self.entries.len() >= self.max {
+            let oldest = self.ended.pop_front().or_else(|| {
+                let any = self.live.values().next().copied()?;
+                self.live.remove(&any.pid);
+                self.forgotten += 1;
+                Some(any)
+            });
+            match oldest {
+                Some(key) => drop(self.entries.remove(&key)),
+                None => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(pid: u32, start_ticks: u64) -> ProcessKey {
+        ProcessKey { pid, start_ticks }
+    }
+
+    fn program(path: &str) -> Arc<Program> {
+        Arc::new(Program { executable: Some(path.into()), ..Program::default() })
+    }
+
+    #[test]
+    fn a_fork_runs_what_its_parent_runs_until_it_execs() {
+        let mut table = ProcessTable::new(10);
+        table.exec(key(1, 1), 0, program("/bin/init"));
+        table.fork(key(2, 5), 1, 0);
+        let child = table.describe(key(2, 5), 1);
+        assert_eq!(child.program.unwrap().name(), Some("init"));
+        assert_eq!(child.depth, 1);
+        table.exec(key(2, 5), 1, program("/bin/sh"));
+        let child = table.describe(key(2, 5), 1);
+        assert_eq!(child.program.unwrap().name(), Some("sh"));
+        assert_eq!(child.parent.unwrap().program.name(), Some("init"));
+    }
+
+    #[test]
+    fn a_reused_pid_is_another_process() {
+        let mut table = ProcessTable::new(10);
+        table.exec(key(7, 1), 0, program("/bin/old"));
+        table.exit(key(7, 1));
+        table.fork(key(7, 9), 0, 0);
+        assert!(table.describe(key(7, 9), 0).program.unwrap().name().is_none());
+        assert_eq!(table.describe(key(7, 1), 0).program.unwrap().name(), Some("old"));
+    }
+
+    #[test]
+    fn the_table_stays_within_its_bound_and_forgets_the_ended_first() {
+        let mut table = ProcessTable::new(3);
+        for pid in 1..=3 {
+            table.fork(key(pid, 0), 0, 0);
+        }
+        table.exit(key(2, 0));
+        table.fork(key(4, 0), 0, 0);
+        assert_eq!(table.len(), 3);
+        assert!(table.describe(key(2, 0), 0).program.is_none());
+        assert!(table.describe(key(1, 0), 0).program.is_some());
+        assert_eq!(table.forgotten(), 0);
+        table.fork(key(5, 0), 0, 0);
+        assert_eq!((table.len(), table.forgotten()), (3, 1));
+    }
+
+    #[test]
+    fn what_an_event_told_is_not_overwritten_by_the_seed() {
+        let mut table = ProcessTable::new(10);
+        table.exec(key(3, 3), 0, program("/bin/new"));
+        table.insert_seeded(Seeded { key: key(3, 3), ppid: 0, program: program("/bin/seed"), home: None });
+        assert_eq!(table.describe(key(3, 3), 0).program.unwrap().name(), Some("new"));
+    }
+}
