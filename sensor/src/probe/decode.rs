@@ -8,7 +8,7 @@ use sensor_common::kind;
 use sensor_common::record::{Header, Subject, VERSION};
 use sensor_common::tail::{SectionHeader, TRUNCATED, UNREADABLE};
 use thiserror::Error;
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::FromBytes;
 
 use super::process;
 use crate::event::process::{Ids, Namespaces, Process, ProcessKey};
@@ -87,7 +87,7 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
 /// Kind and time of a raw record, for sorting and counting before it is decoded.
 #[must_use]
 pub fn peek(record: &[u8]) -> Option<(u16, u64)> {
-    let (header, _) = Header::ref_from_prefix(record).ok()?;
+    let (header, _) = Header::read_from_prefix(record).ok()?;
     Some((header.kind, header.boot_ns))
 }
 
@@ -106,7 +106,7 @@ impl Decoder {
     /// # Errors
     /// When it is not a record of this version, whole.
     pub fn decode(&self, record: &[u8]) -> Result<Event, DecodeError> {
-        let (header, _) = Header::ref_from_prefix(record)
+        let (header, _) = Header::read_from_prefix(record)
             .map_err(|_| DecodeError::Short { kind: 0, len: record.len() })?;
         if header.version != VERSION {
             return Err(DecodeError::Version(header.version));
@@ -140,12 +140,12 @@ pub struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// The fixed part and the sections behind it.
+    /// The fixed part, copied because records are not aligned, and the sections behind it.
     ///
     /// # Errors
     /// When the record is too short for `T` or its tail is broken.
-    pub fn parts<T: FromBytes + KnownLayout + Immutable>(&self) -> Result<(&'a T, Sections<'a>), DecodeError> {
-        let (fixed, tail) = T::ref_from_prefix(self.record)
+    pub fn parts<T: FromBytes>(&self) -> Result<(T, Sections<'a>), DecodeError> {
+        let (fixed, tail) = T::read_from_prefix(self.record)
             .map_err(|_| DecodeError::Short { kind: self.kind, len: self.record.len() })?;
         Ok((fixed, Sections::parse(tail).ok_or(DecodeError::Tail(self.kind))?))
     }
@@ -256,6 +256,7 @@ impl<'a> Sections<'a> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use sensor_common::record::Plain;
     use zerocopy::IntoBytes;
 
     const DECODER: Decoder = Decoder { run: 1, clock: Clock { offset_ns: 0 } };
@@ -289,6 +290,17 @@ mod tests {
                 let _ = event.fields();
                 let _ = event.action.summary();
             }
+        }
+    }
+
+    #[test]
+    fn a_record_need_not_be_aligned() {
+        let record = header(kind::FORK, size_of::<Plain>()).as_bytes().to_vec();
+        for shift in 0..8 {
+            let mut bytes = vec![0; shift];
+            bytes.extend_from_slice(&record);
+            bytes.resize(shift + size_of::<Plain>(), 0);
+            assert!(DECODER.decode(&bytes[shift..]).is_ok());
         }
     }
 
