@@ -26,13 +26,14 @@ use kernel::Release;
 use machine::{Machine, Outcome};
 
 /// Modules that tests may count on wherever Debian builds them as modules.
-const MODULES: [&str; 7] = [
+const MODULES: &[&str] = &[
     "overlay",
     "veth",
     "dummy",
     "tun",
     "sch_ingress",
     "cls_bpf",
+    "crc32c_generic",
     "nf_tables",
 ];
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
 use crate::exec;
@@ -73,36 +73,37 @@ pub(super) fn get(workspace: &Workspace, release: Release, refresh: bool) -> Res
     look(&dir)
 }
 
-/// What is in the unpacked packages.
+/// What is in the unpacked packages. The image is in `/boot`, or since 7.2 beside the modules.
 fn look(dir: &Path) -> Result<Kernel> {
-    let image = only_entry(&dir.join("boot"), "vmlinuz-")?;
-    let modules = ["lib/modules", "usr/lib/modules"]
-        .iter()
-        .find_map(|path| only_entry(&dir.join(path), "").ok());
+    let trees = ["lib/modules", "usr/lib/modules"];
+    let modules = trees.iter().find_map(|tree| first(&dir.join(tree), ""));
+    let beside = modules
+        .as_deref()
+        .and_then(|modules| first(modules, "vmlinuz"));
+    let image = first(&dir.join("boot"), "vmlinuz-").or(beside);
+    let image = image.with_context(|| format!("no vmlinuz in {}", dir.display()))?;
     Ok(Kernel { image, modules })
 }
 
-fn only_entry(dir: &Path, prefix: &str) -> Result<PathBuf> {
-    let entries = fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?;
-    for entry in entries {
-        let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
-            return Ok(entry.path());
-        }
-    }
-    bail!("{} has no {prefix}*", dir.display())
+/// An entry of the directory whose name starts like this.
+fn first(dir: &Path, prefix: &str) -> Option<PathBuf> {
+    let mut entries = fs::read_dir(dir).ok()?.flatten();
+    let entry = entries.find(|entry| entry.file_name().to_string_lossy().starts_with(prefix))?;
+    Some(entry.path())
 }
 
 fn fetch(workspace: &Workspace, release: Release, dir: &Path) -> Result<()> {
     let apt = PrivateApt::new(workspace, release)?;
     let (_, _, version) = release.source();
     let names = exec::output(apt.command("apt-cache").args(["pkgnames", "linux-"]))?;
-    let find = |kind: &str| newest(&names, kind, version);
+    let image = newest(&names, version).with_context(|| format!("no linux-image-{version}*"))?;
+    let mut packages = vec![image.to_owned()];
     // Since 7.2 the image and the modules are packages of their own, and linux-image is empty.
-    let image = find("linux-image-").with_context(|| format!("no linux-image-{version}*"))?;
-    let mut packages = vec![image];
-    for kind in ["linux-binary-", "linux-modules-"] {
-        packages.extend(find(kind));
+    for part in ["linux-binary-", "linux-modules-"] {
+        let name = image.replacen("linux-image-", part, 1);
+        if names.lines().any(|known| known == name) {
+            packages.push(name);
+        }
     }
     println!("vm: fetching {}", packages.join(", "));
 
@@ -130,18 +131,14 @@ fn fetch(workspace: &Workspace, release: Release, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The newest `<kind><version>…-amd64`, without the cloud, rt and unsigned flavours.
-fn newest(names: &str, kind: &str, version: &str) -> Option<String> {
+/// The newest `linux-image-<version>…-amd64`, without the cloud, rt and unsigned flavours.
+fn newest<'a>(names: &'a str, version: &str) -> Option<&'a str> {
     let candidates = names.lines().filter_map(|name| {
-        let full = name.strip_prefix(kind)?.strip_suffix("-amd64")?;
-        // `6.1` alone is a package that only depends on the newest one.
-        (full.starts_with(version)
-            && !full.contains(['_'])
-            && !full.contains("-cloud")
-            && !full.contains("-rt"))
-        .then_some((numbers(full), name))
+        let full = name.strip_prefix("linux-image-")?.strip_suffix("-amd64")?;
+        let plain = !full.contains("-cloud") && !full.contains("-rt");
+        (plain && full.starts_with(version)).then(|| (numbers(full), name))
     });
-    candidates.max().map(|(_, name)| name.to_owned())
+    candidates.max().map(|(_, name)| name)
 }
 
 /// The numbers in a version, which is how kernel versions are ordered.
@@ -255,18 +252,12 @@ mod tests {
         let names = "linux-image-7.2.12+deb13-amd64\nlinux-image-7.10.1+deb13-amd64\n\
                      linux-image-7.11.0+deb13-cloud-amd64\nlinux-image-7.11.0+deb13-amd64-unsigned\n\
                      linux-image-6.19.1+deb13-amd64\n";
-        assert_eq!(
-            newest(names, "linux-image-", "7.").as_deref(),
-            Some("linux-image-7.10.1+deb13-amd64")
-        );
+        assert_eq!(newest(names, "7."), Some("linux-image-7.10.1+deb13-amd64"));
     }
 
     #[test]
     fn the_abi_number_decides_within_a_version() {
         let names = "linux-image-5.10.0-9-amd64\nlinux-image-5.10.0-46-amd64\nlinux-image-5.10.0-46-rt-amd64\n";
-        assert_eq!(
-            newest(names, "linux-image-", "5.10.").as_deref(),
-            Some("linux-image-5.10.0-46-amd64")
-        );
+        assert_eq!(newest(names, "5.10."), Some("linux-image-5.10.0-46-amd64"));
     }
 }
