@@ -65,7 +65,7 @@ pub(crate) struct Args {
     /// Stop a machine after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
-    /// Machines at a time [default: one per two CPUs]
+    /// Machines at a time [default: one per CPU]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// Look for newer kernels instead of using those already fetched
@@ -119,10 +119,7 @@ pub(crate) fn matrix(
         .map(|machine| machine.title.clone())
         .collect();
     let cpus = thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args
-        .jobs
-        .unwrap_or(cpus / 2)
-        .clamp(1, machines.len().max(1));
+    let jobs = args.jobs.unwrap_or(cpus).clamp(1, machines.len().max(1));
     println!("vm: {} machines, {jobs} at a time", machines.len());
 
     let queue = Mutex::new(machines.into_iter().enumerate().collect::<VecDeque<_>>());
@@ -154,7 +151,7 @@ pub(crate) fn matrix(
 
     let mut sum = Tally::default();
     println!(
-        "\n{:<10} {:<22} {:<28} {:>6} {:>6} {:>7} {:>7} {:>7}",
+        "\n{:<10} {:<22} {:<46} {:>6} {:>6} {:>7} {:>7} {:>7}",
         "machine", "kernel", "trampolines", "passed", "failed", "skipped", "boot", "total"
     );
     for ((_, outcome), title) in outcomes.into_iter().zip(titles) {
@@ -184,7 +181,7 @@ fn row(title: &str, outcome: &Outcome) -> String {
         remarks += &format!("  {complaints} kernel complaints");
     }
     format!(
-        "{title:<10} {:<22} {:<28} {:>6} {:>6} {:>7} {:>7} {:>6.1}s{remarks}",
+        "{title:<10} {:<22} {:<46} {:>6} {:>6} {:>7} {:>7} {:>6.1}s{remarks}",
         kernel.as_deref().unwrap_or("did not boot"),
         trampolines.as_deref().unwrap_or("-"),
         tally.passed,
@@ -231,6 +228,7 @@ fn machines(
                 title: name.clone(),
                 image: kernel.image.clone(),
                 initramfs,
+                trampolines: *mode == "on",
                 cmdline: if *mode == "off" {
                     "sensor.trampolines=off".to_owned()
                 } else {

@@ -19,6 +19,8 @@ pub(super) struct Machine {
     pub(super) title: String,
     pub(super) image: PathBuf,
     pub(super) initramfs: PathBuf,
+    /// Whether its kernel is to let trampolines be attached.
+    pub(super) trampolines: bool,
     /// Added to the kernel's command line.
     pub(super) cmdline: String,
     pub(super) limit: Duration,
@@ -84,6 +86,23 @@ impl Machine {
             }
         }
         outcome.tally.ended(outcome.code == Some(0), 0);
+        // Else the tests ran on something other than the table says.
+        let expected = if self.trampolines {
+            "fentry=ok lsm=ok tp_btf=ok"
+        } else {
+            "fentry=EPERM(load) lsm=EPERM(load) tp_btf=ok"
+        };
+        if outcome
+            .trampolines
+            .as_deref()
+            .is_some_and(|found| found != expected)
+        {
+            self.say(
+                &mut log,
+                &format!("trampolines are not as they should be here ({expected})"),
+            );
+            outcome.tally.failed += 1;
+        }
         Ok(outcome)
     }
 

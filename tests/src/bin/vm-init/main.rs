@@ -6,6 +6,7 @@
 //! It talks to xtask through lines that start with `VM-` on the first serial port; the kernel
 //! writes to the second one, so that neither can tear the other's lines apart.
 
+mod btf;
 mod kernel;
 mod trampoline;
 
@@ -47,12 +48,15 @@ fn run() -> Result<i32> {
     kernel::loopback_up()?;
     load_modules();
     let cmdline = fs::read_to_string("/proc/cmdline").context("cannot read /proc/cmdline")?;
-    if cmdline
+    let refuse = cmdline
         .split_whitespace()
-        .any(|word| word == "sensor.trampolines=off")
-    {
-        fs::write("/proc/sys/kernel/ftrace_enabled", "0").context("cannot switch ftrace off")?;
-    }
+        .any(|word| word == "sensor.trampolines=off");
+    // Held until the last step has ended.
+    let _gate = if refuse {
+        Some(trampoline::refuse()?)
+    } else {
+        None
+    };
     println!("VM-TRAMPOLINES {}", trampoline::describe());
     println!("VM-READY {}", kernel::uptime_ms());
     run_steps()
