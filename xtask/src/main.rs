@@ -15,6 +15,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
@@ -45,19 +46,21 @@ enum Task {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = Workspace::find().and_then(|workspace| match cli.task {
-        Task::Setup => setup::run(&workspace),
-        Task::Build(args) => build::run(&workspace, &args),
-        Task::Run(args) => run::run(&workspace, &args),
-        Task::Vm(args) => vm::run(&workspace, &args),
-        Task::Test(args) => test::run(&workspace, &args),
-        Task::Ci(args) => ci::run(&workspace, &args),
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("xtask: {error:#}");
-            ExitCode::FAILURE
-        }
+    let outcome = Workspace::find().and_then(|workspace| run(&workspace, cli.task));
+    outcome.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match task {
+        Task::Setup => setup::run(workspace).map(done),
+        Task::Build(args) => build::run(workspace, &args).map(done),
+        Task::Run(args) => run::run(workspace, &args).map(done),
+        Task::Vm(args) => vm::run(workspace, &args),
+        Task::Test(args) => test::run(workspace, &args),
+        Task::Ci(args) => ci::run(workspace, &args),
     }
 }

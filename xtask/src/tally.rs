@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::ops::AddAssign;
+use std::process::ExitCode;
 
 /// How many tests passed, failed and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +53,17 @@ impl Tally {
     pub(crate) fn ended(&mut self, success: bool, failed_before: u64) {
         if !success && self.failed == failed_before {
             self.failed += 1;
+        }
+    }
+}
+
+impl Tally {
+    /// Success unless a test failed.
+    pub(crate) fn exit_code(self) -> ExitCode {
+        if self.failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
         }
     }
 }

@@ -32,6 +32,10 @@ impl Workspace {
         )
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// `target/<path>`; its parent directory exists on return.
     pub(crate) fn target(&self, path: &str) -> Result<PathBuf> {
         let full = self.root.join("target").join(path);

@@ -40,7 +40,6 @@ fn run() -> Result<i32> {
         std::process::id() == 1,
         "vm-init is process 1 of a test machine and nothing else; it mounts and powers off"
     );
-    // Not to be inherited: the commands get their own copy of the port.
     mount_all()?;
     talk_on_the_serial_port()?;
     println!("VM-KERNEL {}", kernel::release()?);
@@ -101,8 +100,9 @@ fn talk_on_the_serial_port() -> Result<()> {
     kernel::make_raw(port.as_raw_fd()).context("cannot make /dev/ttyS0 raw")?;
     for stream in 0..3 {
         // SAFETY: dup2 of a descriptor that `port` keeps open; replaces our standard streams.
+        let done = unsafe { libc::dup2(port.as_raw_fd(), stream) };
         ensure!(
-            unsafe { libc::dup2(port.as_raw_fd(), stream) } == stream,
+            done == stream,
             "dup2 failed: {}",
             io::Error::last_os_error()
         );
