@@ -1,2 +1,66 @@
-//! Project tasks.
-fn main() {}
+//! `cargo xtask`: everything a person or a CI job does with this repository, so that nobody has
+//! to know how the BPF toolchain, the test kernels or the checks are put together. This file
+//! only names the subcommands; what one of them does is in the file named after it.
+
+mod artifacts;
+mod build;
+mod ci;
+mod exec;
+mod run;
+mod setup;
+mod tally;
+mod test;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Project tasks. Each one first makes sure that this machine has what it needs.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or install the BPF toolchain and the linkers (quick when there is nothing to do)
+    Setup,
+    /// Build the static release binary and leave it at target/release/sensor
+    Build(build::Args),
+    /// Build, then become `sensor run` with the given arguments
+    Run(run::Args),
+    /// Run the end-to-end tests, or a command, on Debian kernels under qemu
+    Vm(vm::Args),
+    /// Run every test: units, end-to-end on this kernel, end-to-end on the kernel matrix
+    Test(test::Args),
+    /// Check format, lints, dependencies and documentation, then run every test
+    Ci(ci::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = Workspace::find().and_then(|workspace| run(&workspace, cli.task));
+    outcome.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match task {
+        Task::Setup => setup::run(workspace).map(done),
+        Task::Build(args) => build::run(workspace, &args).map(done),
+        Task::Run(args) => run::run(workspace, &args).map(done),
+        Task::Vm(args) => vm::run(workspace, &args),
+        Task::Test(args) => test::run(workspace, &args),
+        Task::Ci(args) => ci::run(workspace, &args),
+    }
+}

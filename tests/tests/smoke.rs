@@ -1,0 +1,9 @@
+//! The least a test machine must offer. What the sensor does is tested elsewhere.
+
+use std::fs;
+
+#[test]
+fn the_kernel_says_its_version() {
+    let version = fs::read_to_string("/proc/version").expect("/proc is mounted");
+    assert!(version.starts_with("Linux version "), "{version}");
+}

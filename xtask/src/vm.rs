@@ -1,0 +1,314 @@
+//! `cargo xtask vm`: the end-to-end tests, or any command, on Debian's kernels under qemu, each
+//! with and without BPF trampolines. This file chooses what to boot and adds up the results;
+//! how kernels are got, file systems built and machines followed is in `vm/`.
+
+mod cpio;
+mod initramfs;
+mod kernel;
+mod machine;
+mod modules;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::artifacts::{self, EndToEnd};
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+use crate::{build, exec, setup};
+use initramfs::Initramfs;
+use kernel::Release;
+use machine::{Machine, Outcome};
+
+/// Modules that tests may count on wherever Debian builds them as modules.
+const MODULES: &[&str] = &[
+    "overlay",
+    "veth",
+    "dummy",
+    "tun",
+    "sch_ingress",
+    "cls_bpf",
+    "crc32c_generic",
+    "nf_tables",
+];
+
+/// What the machines boot and run.
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Kernel to boot; may be repeated [default: all of them]
+    #[arg(long = "kernel", value_name = "VERSION")]
+    kernels: Vec<Release>,
+    /// Boot every kernel
+    #[arg(long, conflicts_with = "kernels")]
+    all: bool,
+    /// Whether the kernel lets BPF trampolines (fentry, LSM) be attached
+    /// [default: both, or on with --shell-cmd]
+    #[arg(long)]
+    trampolines: Option<Trampolines>,
+    /// Run only tests whose name contains this
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+    /// Run this with /bin/sh instead of the tests
+    #[arg(long, value_name = "COMMAND")]
+    shell_cmd: Option<String>,
+    /// Take a program (with its libraries), file or directory of the host along; may be repeated
+    #[arg(long = "with", value_name = "PATH[:DEST]")]
+    with: Vec<String>,
+    /// Load this kernel module too; may be repeated
+    #[arg(long = "module", value_name = "NAME")]
+    modules: Vec<String>,
+    /// Stop a machine after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    timeout: u64,
+    /// Machines at a time [default: one per CPU]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Look for newer kernels instead of using those already fetched
+    #[arg(long)]
+    refresh: bool,
+}
+
+/// Whether trampolines can be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Trampolines {
+    /// As the kernel is
+    On,
+    /// Refused, as on kernels built without them
+    Off,
+    /// One machine each
+    Both,
+}
+
+/// Boots what was asked for; fails if any test did.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    setup::quietly(workspace)?;
+    let sensor = build::sensor(workspace)?;
+    let tests = artifacts::end_to_end(workspace)?;
+    let tally = matrix(workspace, args, &sensor, &tests)?;
+    println!("{tally}");
+    Ok(tally.exit_code())
+}
+
+/// The whole matrix, as `cargo xtask test` wants it.
+pub(crate) fn everything() -> Args {
+    Args {
+        all: true,
+        timeout: 900,
+        ..Args::default()
+    }
+}
+
+/// Boots each kernel in each mode and prints a table; the sum of all results.
+pub(crate) fn matrix(
+    workspace: &Workspace,
+    args: &Args,
+    sensor: &Path,
+    tests: &EndToEnd,
+) -> Result<Tally> {
+    setup::for_vm()?;
+    let machines = machines(workspace, args, sensor, tests)?;
+    let titles: Vec<String> = machines
+        .iter()
+        .map(|machine| machine.title.clone())
+        .collect();
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.unwrap_or(cpus).clamp(1, machines.len().max(1));
+    println!("vm: {} machines, {jobs} at a time", machines.len());
+
+    let queue = Mutex::new(machines.into_iter().enumerate().collect::<VecDeque<_>>());
+    let outcomes = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let next = queue
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .pop_front();
+                    let Some((number, machine)) = next else {
+                        return;
+                    };
+                    let outcome = machine.run();
+                    outcomes
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push((number, outcome));
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    outcomes.sort_by_key(|(number, _)| *number);
+
+    let mut sum = Tally::default();
+    println!(
+        "\n{:<10} {:<22} {:<46} {:>6} {:>6} {:>7} {:>7} {:>7}",
+        "machine", "kernel", "trampolines", "passed", "failed", "skipped", "boot", "total"
+    );
+    for ((_, outcome), title) in outcomes.into_iter().zip(titles) {
+        let outcome = outcome?;
+        sum += outcome.tally;
+        println!("{}", row(&title, &outcome));
+    }
+    println!();
+    Ok(sum)
+}
+
+fn row(title: &str, outcome: &Outcome) -> String {
+    let Outcome {
+        tally,
+        kernel,
+        trampolines,
+        boot,
+        total,
+        code,
+        complaints,
+    } = outcome;
+    let mut remarks = String::new();
+    if code.is_none() {
+        remarks += "  did not finish";
+    }
+    if *complaints > 0 {
+        remarks += &format!("  {complaints} kernel complaints");
+    }
+    format!(
+        "{title:<10} {:<22} {:<46} {:>6} {:>6} {:>7} {:>7} {:>6.1}s{remarks}",
+        kernel.as_deref().unwrap_or("did not boot"),
+        trampolines.as_deref().unwrap_or("-"),
+        tally.passed,
+        tally.failed,
+        tally.skipped,
+        boot.map_or("-".to_owned(), |boot| format!("{:.1}s", boot.as_secs_f64())),
+        total.as_secs_f64(),
+    )
+}
+
+/// Prepares every machine before the first one boots, so that a mistake shows at once.
+fn machines(
+    workspace: &Workspace,
+    args: &Args,
+    sensor: &Path,
+    tests: &EndToEnd,
+) -> Result<Vec<Machine>> {
+    let mut releases = if args.kernels.is_empty() {
+        Release::ALL.to_vec()
+    } else {
+        args.kernels.clone()
+    };
+    releases.sort_unstable();
+    releases.dedup();
+    let default = if args.shell_cmd.is_some() {
+        Trampolines::On
+    } else {
+        Trampolines::Both
+    };
+    let modes: &[&str] = match args.trampolines.unwrap_or(default) {
+        Trampolines::On => &["on"],
+        Trampolines::Off => &["off"],
+        Trampolines::Both => &["on", "off"],
+    };
+    let mut machines = Vec::new();
+    for release in releases {
+        let kernel = kernel::get(workspace, release, args.refresh)?;
+        for mode in modes {
+            let name = format!("{}-{mode}", release.label());
+            let place = |suffix: &str| workspace.target(&format!("vm/{name}.{suffix}"));
+            let initramfs = place("cpio")?;
+            contents(args, &kernel, mode, sensor, tests)?.write(&initramfs)?;
+            machines.push(Machine {
+                title: name.clone(),
+                image: kernel.image.clone(),
+                initramfs,
+                trampolines: *mode == "on",
+                cmdline: if *mode == "off" {
+                    "sensor.trampolines=off".to_owned()
+                } else {
+                    String::new()
+                },
+                limit: Duration::from_secs(args.timeout),
+                log: place("log")?,
+                console: place("console")?,
+            });
+        }
+    }
+    Ok(machines)
+}
+
+fn contents(
+    args: &Args,
+    kernel: &kernel::Kernel,
+    mode: &str,
+    sensor: &Path,
+    tests: &EndToEnd,
+) -> Result<Initramfs> {
+    let mut files = Initramfs::new();
+    files.host_file(&tests.init, "init");
+    files.host_file(sensor, "usr/bin/sensor");
+    for argument in &args.with {
+        files.with(argument)?;
+    }
+    if let Some(busybox) = exec::which("busybox") {
+        files.busybox(&busybox)?;
+    }
+    if let Some(tree) = &kernel.modules {
+        let wanted: Vec<String> = MODULES
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(args.modules.iter().cloned())
+            .collect();
+        let chosen = modules::choose(tree, &wanted)?;
+        let asked_for = chosen
+            .absent
+            .iter()
+            .filter(|name| args.modules.contains(name));
+        for name in asked_for {
+            println!("vm: no module {name} for this kernel; it is built in, or does not exist");
+        }
+        files.modules(chosen);
+    }
+
+    let steps = match &args.shell_cmd {
+        Some(command) => {
+            files.text("vm/script", format!("{command}\n"), true);
+            "/bin/sh\n/vm/script\n".to_owned()
+        }
+        None => test_steps(args, tests, &mut files),
+    };
+    files.text("vm/cmd", steps, false);
+    let env = [
+        "PATH=/usr/bin:/usr/sbin:/bin:/sbin",
+        "HOME=/root",
+        "TERM=dumb",
+        "RUST_BACKTRACE=1",
+        "RUST_TEST_THREADS=1",
+        "SENSOR_BIN=/usr/bin/sensor",
+        "SENSOR_VM=1",
+        &format!("SENSOR_TRAMPOLINES={mode}"),
+    ];
+    files.text("vm/env", env.join("\n"), false);
+    Ok(files)
+}
+
+fn test_steps(args: &Args, tests: &EndToEnd, files: &mut Initramfs) -> String {
+    let mut steps = String::new();
+    for test in &tests.tests {
+        let dest = format!("/vm/tests/{}", test.name);
+        files.host_file(&test.path, &dest);
+        steps += &dest;
+        steps += "\n--color=never\n";
+        if let Some(filter) = &args.filter {
+            steps += filter;
+            steps.push('\n');
+        }
+        steps.push('\n');
+    }
+    steps
+}
