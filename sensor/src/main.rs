@@ -1,17 +1,7 @@
-//! The `sensor` binary: reads the command line and starts what it asks for.
-
-mod cli;
-mod config;
-mod control;
-mod event;
-mod export;
-mod pipeline;
-mod probe;
-mod status;
-mod track;
+//! The `sensor` binary.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    sensor::cli::main()
 }

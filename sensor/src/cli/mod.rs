@@ -3,9 +3,9 @@
 //! Exit codes: 0 done; 1 a question was answered with no (degraded, not running); 2 wrong
 //! usage or configuration; 3 the kernel or the system refuses something the command needs.
 
-mod doctor;
-mod run;
-mod status;
+pub mod doctor;
+pub mod run;
+pub mod status;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -75,6 +75,12 @@ impl ProcessTable {
         self.entries.len()
     }
 
+    /// Whether none is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// How many were forgotten for want of room while their descendants may still live.
     #[must_use]
     pub const fn forgotten(&self) -> u64 {

@@ -1,0 +1,15 @@
+//! The sensor: a library, so that fuzz targets and benchmarks reach every part of it. The
+//! binary only calls [`cli::main`].
+//!
+//! Data flows one way, and a room imports only rooms to its left:
+//! `probe` → `event` → `track` → `export`; `pipeline` joins them, `cli` starts them.
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod event;
+pub mod export;
+pub mod pipeline;
+pub mod probe;
+pub mod status;
+pub mod track;
