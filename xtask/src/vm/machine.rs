@@ -2,10 +2,10 @@
 //! results, its time limit. What it boots is prepared by the caller.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,12 +55,10 @@ impl Machine {
             .with_context(|| format!("cannot create {}", self.log.display()))?;
         let mut child = self.start()?;
         let output = child.stdout.take().context("qemu has no output")?;
-        let done = AtomicBool::new(false);
         let mut outcome = Outcome::default();
         let late = thread::scope(|scope| {
-            let watch = scope.spawn(|| watch(&mut child, started + self.limit, &done));
+            let watch = scope.spawn(|| watch(&mut child, started + self.limit));
             outcome.follow(&self.title, BufReader::new(output), &mut log, started);
-            done.store(true, Ordering::Release);
             watch
                 .join()
                 .map_err(|_| anyhow!("the thread that watches qemu panicked"))
@@ -112,8 +110,8 @@ impl Machine {
             "console=ttyS1 panic=-1 quiet lsm=lockdown,bpf {}",
             self.cmdline
         );
-        Command::new("qemu-system-x86_64")
-            .args(["-accel", "tcg", "-cpu", "max", "-m", "1G", "-smp", "2"])
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-accel", "tcg", "-cpu", "max", "-m", "1G", "-smp", "2"])
             .args([
                 "-display",
                 "none",
@@ -130,8 +128,9 @@ impl Machine {
             .arg(&self.initramfs)
             .args(["-append", cmdline.trim_end()])
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
+            .stdout(Stdio::piped());
+        die_with_us(&mut qemu);
+        qemu.spawn()
             .context("cannot start qemu-system-x86_64; `cargo xtask setup` as root installs it")
     }
 
@@ -142,18 +141,28 @@ impl Machine {
 }
 
 /// Waits for qemu; kills it, and only it, at the deadline. Says whether that was necessary.
-fn watch(child: &mut Child, deadline: Instant, done: &AtomicBool) -> Result<bool> {
-    loop {
-        if child.try_wait().context("cannot wait for qemu")?.is_some() {
-            return Ok(false);
-        }
-        // Its output has ended: it is about to exit, or has closed it and hangs.
+fn watch(child: &mut Child, deadline: Instant) -> Result<bool> {
+    while child.try_wait().context("cannot wait for qemu")?.is_none() {
         if Instant::now() >= deadline {
             child.kill().context("cannot kill qemu")?;
             child.wait().context("cannot wait for qemu")?;
-            return Ok(!done.load(Ordering::Acquire));
+            return Ok(true);
         }
         thread::sleep(Duration::from_millis(20));
+    }
+    Ok(false)
+}
+
+/// Makes qemu end with us, however we end: nobody would watch its time limit any more.
+fn die_with_us(command: &mut Command) {
+    // SAFETY: prctl is a plain system call, allowed between fork and exec; it has no pointers here.
+    unsafe {
+        command.pre_exec(
+            || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            },
+        );
     }
 }
 
