@@ -45,6 +45,8 @@ pub(super) struct Outcome {
     pub(super) code: Option<i32>,
     /// Warnings and worse in the kernel's log.
     pub(super) complaints: u64,
+    /// Failures when the step that runs now began.
+    failed_before: u64,
 }
 
 impl Machine {
@@ -82,6 +84,9 @@ impl Machine {
             for line in lines.iter().skip(lines.len().saturating_sub(40)) {
                 self.say(&mut log, line);
             }
+        }
+        if outcome.code.is_none() {
+            outcome.tally.ended(false, outcome.failed_before);
         }
         outcome.tally.ended(outcome.code == Some(0), 0);
         // Else the tests ran on something other than the table says.
@@ -198,7 +203,12 @@ impl Outcome {
             "TRAMPOLINES" => self.trampolines = Some(rest.to_owned()),
             "READY" => self.boot = Some(started.elapsed()),
             "EXIT" => self.code = rest.trim().parse().ok(),
-            "DONE" => return !rest.starts_with("0 "),
+            "STEP" => self.failed_before = self.tally.failed,
+            "DONE" => {
+                let success = rest.starts_with("0 ");
+                self.tally.ended(success, self.failed_before);
+                return !success;
+            }
             "COMPLAINT" => self.complaints += 1,
             _ => {}
         }
