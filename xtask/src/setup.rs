@@ -95,17 +95,17 @@ fn static_libc() -> Option<String> {
     (path.starts_with('/') && Path::new(path).exists()).then(|| path.to_owned())
 }
 
-/// What `cargo xtask vm` needs on top.
-pub(crate) fn for_vm() -> Result<()> {
+/// What `cargo xtask vm` needs on top: qemu, a shell, and the packages the tests ask for.
+pub(crate) fn for_vm<'a>(packages: impl Iterator<Item = &'a str>) -> Result<()> {
     let say = Say { findings: false };
-    let missing: Vec<&str> = [
+    let ours = [
         ("qemu-system-x86_64", "qemu-system-x86"),
         ("busybox", "busybox-static"),
-    ]
-    .iter()
-    .filter(|(program, _)| exec::which(program).is_none())
-    .map(|(_, package)| *package)
-    .collect();
+    ];
+    let ours = ours
+        .into_iter()
+        .filter(|(program, _)| exec::which(program).is_none());
+    let missing: Vec<&str> = ours.map(|(_, package)| package).chain(packages).collect();
     if missing.is_empty() {
         return Ok(());
     }

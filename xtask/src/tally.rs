@@ -49,8 +49,10 @@ impl Tally {
         }
     }
 
-    /// A program that ended badly without having counted a failure is a failure.
+    /// One test program ended. Badly, and without having counted a failure since `failed_before`,
+    /// is a failure.
     pub(crate) fn ended(&mut self, success: bool, failed_before: u64) {
+        self.skipped += std::mem::take(&mut self.pending);
         if !success && self.failed == failed_before {
             self.failed += 1;
         }

@@ -2,6 +2,7 @@
 //! with and without BPF trampolines. This file chooses what to boot and adds up the results;
 //! how kernels are got, file systems built and machines followed is in `vm/`.
 
+mod companion;
 mod cpio;
 mod initramfs;
 mod kernel;
@@ -22,6 +23,7 @@ use crate::artifacts::{self, EndToEnd};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 use crate::{build, exec, setup};
+use companion::Companion;
 use initramfs::Initramfs;
 use kernel::Release;
 use machine::{Machine, Outcome};
@@ -39,7 +41,7 @@ const MODULES: &[&str] = &[
 ];
 
 /// What the machines boot and run.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Clone, Default)]
 pub(crate) struct Args {
     /// Kernel to boot; may be repeated [default: all of them]
     #[arg(long = "kernel", value_name = "VERSION")]
@@ -111,8 +113,18 @@ pub(crate) fn matrix(
     sensor: &Path,
     tests: &EndToEnd,
 ) -> Result<Tally> {
-    setup::for_vm()?;
-    let machines = machines(workspace, args, sensor, tests)?;
+    let companions = Companion::list(workspace)?;
+    setup::for_vm(companions.iter().filter_map(Companion::missing_package))?;
+    let with = args
+        .with
+        .iter()
+        .cloned()
+        .chain(companions.into_iter().filter_map(Companion::present));
+    let args = Args {
+        with: with.collect(),
+        ..args.clone()
+    };
+    let machines = machines(workspace, &args, sensor, tests)?;
     let titles: Vec<String> = machines
         .iter()
         .map(|machine| machine.title.clone())
@@ -171,6 +183,7 @@ fn row(title: &str, outcome: &Outcome) -> String {
         total,
         code,
         complaints,
+        ..
     } = outcome;
     let mut remarks = String::new();
     if code.is_none() {
@@ -254,6 +267,11 @@ fn contents(
     files.host_file(sensor, "usr/bin/sensor");
     for argument in &args.with {
         files.with(argument)?;
+    }
+    // Not busybox's: that one runs its own commands without looking at PATH, some without exec.
+    if let Some(dash) = exec::which("dash") {
+        files.host(&dash, "usr/bin/dash")?;
+        files.host(&dash, "usr/bin/sh")?;
     }
     if let Some(busybox) = exec::which("busybox") {
         files.busybox(&busybox)?;

@@ -2,10 +2,10 @@
 //! results, its time limit. What it boots is prepared by the caller.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ pub(super) struct Outcome {
     pub(super) code: Option<i32>,
     /// Warnings and worse in the kernel's log.
     pub(super) complaints: u64,
+    /// Failures when the step that runs now began.
+    failed_before: u64,
 }
 
 impl Machine {
@@ -55,12 +57,10 @@ impl Machine {
             .with_context(|| format!("cannot create {}", self.log.display()))?;
         let mut child = self.start()?;
         let output = child.stdout.take().context("qemu has no output")?;
-        let done = AtomicBool::new(false);
         let mut outcome = Outcome::default();
         let late = thread::scope(|scope| {
-            let watch = scope.spawn(|| watch(&mut child, started + self.limit, &done));
+            let watch = scope.spawn(|| watch(&mut child, started + self.limit));
             outcome.follow(&self.title, BufReader::new(output), &mut log, started);
-            done.store(true, Ordering::Release);
             watch
                 .join()
                 .map_err(|_| anyhow!("the thread that watches qemu panicked"))
@@ -84,6 +84,9 @@ impl Machine {
             for line in lines.iter().skip(lines.len().saturating_sub(40)) {
                 self.say(&mut log, line);
             }
+        }
+        if outcome.code.is_none() {
+            outcome.tally.ended(false, outcome.failed_before);
         }
         outcome.tally.ended(outcome.code == Some(0), 0);
         // Else the tests ran on something other than the table says.
@@ -112,8 +115,8 @@ impl Machine {
             "console=ttyS1 panic=-1 quiet lsm=lockdown,bpf {}",
             self.cmdline
         );
-        Command::new("qemu-system-x86_64")
-            .args(["-accel", "tcg", "-cpu", "max", "-m", "1G", "-smp", "2"])
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-accel", "tcg", "-cpu", "max", "-m", "1G", "-smp", "2"])
             .args([
                 "-display",
                 "none",
@@ -130,8 +133,9 @@ impl Machine {
             .arg(&self.initramfs)
             .args(["-append", cmdline.trim_end()])
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
+            .stdout(Stdio::piped());
+        die_with_us(&mut qemu);
+        qemu.spawn()
             .context("cannot start qemu-system-x86_64; `cargo xtask setup` as root installs it")
     }
 
@@ -142,18 +146,28 @@ impl Machine {
 }
 
 /// Waits for qemu; kills it, and only it, at the deadline. Says whether that was necessary.
-fn watch(child: &mut Child, deadline: Instant, done: &AtomicBool) -> Result<bool> {
-    loop {
-        if child.try_wait().context("cannot wait for qemu")?.is_some() {
-            return Ok(false);
-        }
-        // Its output has ended: it is about to exit, or has closed it and hangs.
+fn watch(child: &mut Child, deadline: Instant) -> Result<bool> {
+    while child.try_wait().context("cannot wait for qemu")?.is_none() {
         if Instant::now() >= deadline {
             child.kill().context("cannot kill qemu")?;
             child.wait().context("cannot wait for qemu")?;
-            return Ok(!done.load(Ordering::Acquire));
+            return Ok(true);
         }
         thread::sleep(Duration::from_millis(20));
+    }
+    Ok(false)
+}
+
+/// Makes qemu end with us, however we end: nobody would watch its time limit any more.
+fn die_with_us(command: &mut Command) {
+    // SAFETY: prctl is a plain system call, allowed between fork and exec; it has no pointers here.
+    unsafe {
+        command.pre_exec(
+            || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            },
+        );
     }
 }
 
@@ -189,7 +203,12 @@ impl Outcome {
             "TRAMPOLINES" => self.trampolines = Some(rest.to_owned()),
             "READY" => self.boot = Some(started.elapsed()),
             "EXIT" => self.code = rest.trim().parse().ok(),
-            "DONE" => return !rest.starts_with("0 "),
+            "STEP" => self.failed_before = self.tally.failed,
+            "DONE" => {
+                let success = rest.starts_with("0 ");
+                self.tally.ended(success, self.failed_before);
+                return !success;
+            }
             "COMPLAINT" => self.complaints += 1,
             _ => {}
         }
