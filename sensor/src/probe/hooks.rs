@@ -2,6 +2,8 @@
 //! service lists ways to get its events, best first; the loader takes the first way that the
 //! running kernel accepts as a whole, and `doctor` shows the choice and why.
 
+use sensor_common::kind;
+
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attach {
@@ -62,6 +64,10 @@ const fn tracepoint(program: &'static str, name: &'static str) -> Hook {
     Hook { program, attach: Attach::Tracepoint(name) }
 }
 
+const fn fentry(program: &'static str, name: &'static str) -> Hook {
+    Hook { program, attach: Attach::Fentry(name) }
+}
+
 const fn fexit(program: &'static str, name: &'static str) -> Hook {
     Hook { program, attach: Attach::Fexit(name) }
 }
@@ -70,32 +76,133 @@ const fn syscall_exit(program: &'static str, numbers: &'static [libc::c_long]) -
     Hook { program, attach: Attach::SyscallExit(numbers) }
 }
 
+/// What the table behind `sys_exit` does not see.
+const ONLY_64_BIT: &str = "32-bit system calls";
+
 /// All services.
 pub const SERVICES: &[Service] = &[
     Service {
         name: "fork",
-        kinds: &[sensor_common::kind::FORK],
+        kinds: &[kind::FORK],
         ways: &[Way { hooks: &[tracepoint("process_fork", "sched_process_fork")], misses: "" }],
     },
     Service {
         name: "exec",
-        kinds: &[sensor_common::kind::EXEC],
+        kinds: &[kind::EXEC],
         ways: &[Way { hooks: &[tracepoint("process_exec", "sched_process_exec")], misses: "" }],
     },
     Service {
         name: "exit",
-        kinds: &[sensor_common::kind::EXIT],
+        kinds: &[kind::EXIT],
         ways: &[Way { hooks: &[tracepoint("process_exit", "sched_process_exit")], misses: "" }],
     },
     Service {
         name: "memfd",
-        kinds: &[sensor_common::kind::MEMFD],
+        kinds: &[kind::MEMFD],
         ways: &[
             Way { hooks: &[fexit("memfd_create_fexit", "__x64_sys_memfd_create")], misses: "" },
             Way {
                 hooks: &[syscall_exit("memfd_create_exit", &[libc::SYS_memfd_create])],
-                misses: "32-bit system calls",
+                misses: ONLY_64_BIT,
             },
         ],
+    },
+    Service {
+        name: "ptrace",
+        kinds: &[kind::PTRACE],
+        ways: &[
+            Way { hooks: &[fexit("ptrace_fexit", "__x64_sys_ptrace")], misses: "" },
+            Way {
+                hooks: &[syscall_exit("ptrace_exit", &[libc::SYS_ptrace])],
+                misses: ONLY_64_BIT,
+            },
+        ],
+    },
+    Service {
+        name: "vm_write",
+        kinds: &[kind::VM_WRITE],
+        ways: &[
+            Way { hooks: &[fexit("vm_write_fexit", "__x64_sys_process_vm_writev")], misses: "" },
+            Way {
+                hooks: &[syscall_exit("vm_write_exit", &[libc::SYS_process_vm_writev])],
+                misses: ONLY_64_BIT,
+            },
+        ],
+    },
+    Service {
+        name: "setns",
+        kinds: &[kind::SETNS],
+        ways: &[
+            Way { hooks: &[fexit("setns_fexit", "__x64_sys_setns")], misses: "" },
+            Way {
+                hooks: &[syscall_exit("setns_exit", &[libc::SYS_setns])],
+                misses: ONLY_64_BIT,
+            },
+        ],
+    },
+    Service {
+        name: "unshare",
+        kinds: &[kind::UNSHARE],
+        ways: &[
+            Way { hooks: &[fexit("unshare_fexit", "__x64_sys_unshare")], misses: "" },
+            Way {
+                hooks: &[syscall_exit("unshare_exit", &[libc::SYS_unshare])],
+                misses: ONLY_64_BIT,
+            },
+        ],
+    },
+    Service {
+        name: "mount",
+        kinds: &[kind::MOUNT],
+        ways: &[
+            Way {
+                hooks: &[
+                    fexit("mount_fexit", "__x64_sys_mount"),
+                    fexit("move_mount_fexit", "__x64_sys_move_mount"),
+                ],
+                misses: "",
+            },
+            Way {
+                hooks: &[
+                    syscall_exit("mount_exit", &[libc::SYS_mount]),
+                    syscall_exit("move_mount_exit", &[libc::SYS_move_mount]),
+                ],
+                misses: ONLY_64_BIT,
+            },
+        ],
+    },
+    Service {
+        name: "credentials",
+        kinds: &[kind::CREDENTIALS],
+        ways: &[Way { hooks: &[fentry("credentials_change", "commit_creds")], misses: "" }],
+    },
+    Service {
+        name: "signal",
+        kinds: &[kind::SIGNAL],
+        ways: &[Way { hooks: &[tracepoint("signal_generate", "signal_generate")], misses: "" }],
+    },
+    Service {
+        name: "module",
+        kinds: &[kind::MODULE],
+        ways: &[Way { hooks: &[tracepoint("module_load", "module_load")], misses: "" }],
+    },
+    Service {
+        name: "bpf",
+        kinds: &[kind::BPF],
+        ways: &[
+            Way { hooks: &[fentry("bpf_load", "perf_event_bpf_event")], misses: "" },
+            Way {
+                hooks: &[syscall_exit("bpf_exit", &[libc::SYS_bpf])],
+                misses: "32-bit system calls, programs loaded by loader programs",
+            },
+        ],
+    },
+    Service {
+        name: "cgroup",
+        kinds: &[kind::CGROUP_MKDIR, kind::CGROUP_RMDIR],
+        ways: &[Way {
+            hooks: &[tracepoint("cgroup_mkdir", "cgroup_mkdir"), tracepoint("cgroup_rmdir", "cgroup_rmdir")],
+            misses: "",
+        }],
     },
 ];

@@ -108,6 +108,7 @@ pub fn load(sizes: Sizes) -> Result<Loaded, LoadError> {
         .btf(Some(&kernel_types))
         .verifier_log_level(VerifierLogLevel::STATS)
         .override_global("KERNEL", words.as_bytes(), true)
+        .override_global("SENSOR_PID", &std::process::id().to_ne_bytes()[..], true)
         .override_global("WAKE_AT_BYTES", &wake_at[..], true)
         .map_max_entries("RING_PROCESS", sizes.process_ring)
         .map_max_entries("RING_FILE", sizes.file_ring)
