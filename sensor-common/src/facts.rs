@@ -216,6 +216,8 @@ facts! {
     helper_task_pt_regs: optional "enum bpf_func_id.BPF_FUNC_task_pt_regs";
 
     // System calls: arch/x86/include/asm/ptrace.h, the order of the x86-64 calling convention.
+    task_stack: required "task_struct.stack";
+    regs_size: required "sizeof pt_regs";
     regs_syscall: required "pt_regs.orig_ax";
     regs_arg0: required "pt_regs.di";
     regs_arg1: required "pt_regs.si";
@@ -223,5 +225,4 @@ facts! {
     regs_arg3: required "pt_regs.r10";
     regs_arg4: required "pt_regs.r8";
     regs_arg5: required "pt_regs.r9";
-    task_thread_status: optional "task_struct.thread_info.status";
 }

@@ -4,8 +4,8 @@ use crate::record::{Header, Subject};
 
 record! {
     /// [`crate::kind::MODULE`]: a kernel module was loaded. [`crate::tail::NAME`] is its name,
-    /// [`crate::tail::PATH`] the file it came from, where the kernel lets us know (from 5.15 on,
-    /// and only for `finit_module`).
+    /// [`crate::tail::PATH`] the file it came from, unless it was handed over as bytes
+    /// (`init_module`).
     pub struct Module {
         /// Header.
         pub header: Header,

@@ -2,9 +2,9 @@
 //! foreign memory, namespaces, mounts, signals. Modules, BPF and control groups are in `system`.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use aya_ebpf::macros::{btf_tracepoint, fentry, map};
+use aya_ebpf::macros::{btf_tracepoint, fentry, map, tracepoint};
 use aya_ebpf::maps::LruHashMap;
-use aya_ebpf::programs::{BtfTracePointContext, FEntryContext};
+use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, TracePointContext};
 use sensor_common::facts::MISSING;
 use sensor_common::kind::{
     CREDENTIALS, LANE_PROCESS, MOUNT, PTRACE, SETNS, SIGNAL, UNSHARE, VM_WRITE,
@@ -26,7 +26,7 @@ use crate::{fact, on_return};
 /// Hook: `int commit_creds(struct cred *new)`, `kernel/cred.c`, 5.10 to 7.x alike.
 /// Why: the one place where credentials are exchanged; the old ones are still in force.
 /// Cost: 80 ns per change; an exec makes one, which is filtered, as the exec record has it.
-/// Fallback: [`credentials_exit`].
+/// Fallback: [`credentials_enter`] and [`credentials_exit`].
 #[fentry(function = "commit_creds")]
 pub fn credentials_change(ctx: FEntryContext) -> i32 {
     let new: Address = ctx.arg::<*const u8>(0);
@@ -60,6 +60,40 @@ fn report_change(running: Address, old: &Identity, new: &Identity) {
         record.gain = gain;
         record.reserved = 0;
     });
+}
+
+/// Identities of threads that are in a system call which may change them, for the fallback of
+/// [`credentials_change`]. Bounded; a change whose beginning fell out is not reported.
+#[map]
+static BEFORE: LruHashMap<u32, Identity> = LruHashMap::with_max_entries(4096, 0);
+
+/// Sees: the beginning of a system call that can gain privilege; keeps the identity before it.
+/// Hook: tracepoints `syscalls:sys_enter_*` of `setuid`, `setreuid`, `setresuid`, `setfsuid` and
+/// `capset`. Cost: 7 ns for every other system call, once the kernel is on its slow path.
+#[tracepoint]
+pub fn credentials_enter(_: TracePointContext) -> u32 {
+    let running = task::current();
+    let identity = task::identity(follow(running, fact!(task_cred)));
+    // A full map makes room by itself; nothing can be done about any other failure.
+    let _ = BEFORE.insert(&read(running, fact!(task_pid)), &identity, 0);
+    0
+}
+
+/// Sees: the same system calls as they return, successful or not: the two identities say.
+#[tracepoint]
+pub fn credentials_exit(_: TracePointContext) -> u32 {
+    let running = task::current();
+    let thread: u32 = read(running, fact!(task_pid));
+    emit::seen(CREDENTIALS);
+    let Some(before) = BEFORE.get_ptr(&thread) else {
+        emit::filtered(CREDENTIALS);
+        return 0;
+    };
+    // SAFETY: an element of the map; only this very thread writes to it, and it is in here.
+    let old = unsafe { *before };
+    let _ = BEFORE.remove(&thread);
+    report_change(running, &old, &task::identity(follow(running, fact!(task_cred))));
+    0
 }
 
 on_return! {

@@ -1,9 +1,7 @@
 //! What changes the system as a whole: kernel modules, BPF programs, control groups.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs};
-use aya_ebpf::macros::{btf_tracepoint, fentry};
-use aya_ebpf::programs::{BtfTracePointContext, FEntryContext};
-use sensor_common::facts::MISSING;
+use aya_ebpf::macros::{btf_tracepoint, fentry, tracepoint};
+use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, TracePointContext};
 use sensor_common::kind::{BPF, CGROUP_MKDIR, CGROUP_RMDIR, LANE_PROCESS, MODULE};
 use sensor_common::system::{BpfLoad, Cgroup, Module};
 use sensor_common::tail;
@@ -33,19 +31,15 @@ pub fn module_load(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// The file behind `finit_module(int fd, …)`: its first argument is still in the registers the
-/// task entered the kernel with. `bpf_task_pt_regs` is there from 5.15 on.
+/// task entered the kernel with.
 #[inline(always)]
 fn module_file(tail: &mut Tail) {
     const FINIT_MODULE: u64 = 313;
-    if fact!(helper_task_pt_regs) == MISSING {
+    let (loader, regs) = (task::current(), task::registers());
+    if task::is_kernel_thread(loader) || read::<u64>(regs, fact!(regs_syscall)) != FINIT_MODULE {
         return;
     }
-    // SAFETY: the helpers have no other preconditions than a task, which they are given.
-    let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as usize as Address;
-    if read::<u64>(regs, fact!(regs_syscall)) != FINIT_MODULE {
-        return;
-    }
-    let file = object::open_file(task::current(), read::<u64>(regs, fact!(regs_arg0)) as u32);
+    let file = object::open_file(loader, read::<u64>(regs, fact!(regs_arg0)) as u32);
     if !file.is_null() {
         tail.path(tail::PATH, Location::of_file(file));
     }
@@ -70,10 +64,10 @@ pub fn bpf_load(ctx: FEntryContext) -> i32 {
 }
 
 /// Sees: `bpf(int cmd, union bpf_attr *uattr, unsigned int size)` (`kernel/bpf/syscall.c`) with
-/// `BPF_PROG_LOAD`, by way of the table behind `sys_exit`; the program is the one behind the
-/// new descriptor.
-#[btf_tracepoint(function = "sys_exit")]
-pub fn bpf_exit(ctx: BtfTracePointContext) -> i32 {
+/// `BPF_PROG_LOAD`; the program is the one behind the new descriptor.
+/// Hook: tracepoint `syscalls:sys_exit_bpf`, see `syscall`.
+#[tracepoint]
+pub fn bpf_exit(ctx: TracePointContext) -> u32 {
     /// `BPF_PROG_LOAD` of `include/uapi/linux/bpf.h`.
     const PROG_LOAD: u64 = 5;
     let call = Call::from(&ctx);

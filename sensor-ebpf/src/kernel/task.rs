@@ -1,6 +1,8 @@
 //! The identity of a task.
 
-use aya_ebpf::helpers::generated::bpf_get_current_task;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs,
+};
 use sensor_common::facts::MISSING;
 use sensor_common::limits::COMM_LEN;
 use sensor_common::privilege::{Identity, Target};
@@ -27,6 +29,22 @@ struct Ids {
 pub fn current() -> Address {
     // SAFETY: the helper has no preconditions.
     unsafe { bpf_get_current_task() as Address }
+}
+
+/// The registers the current task entered the kernel with (`struct pt_regs`). Before 5.15,
+/// without a helper for it, they are taken from the top of its kernel stack
+/// (`task_pt_regs`, `arch/x86/include/asm/processor.h`).
+#[inline(always)]
+pub fn registers() -> Address {
+    /// `THREAD_SIZE` of `arch/x86/include/asm/page_64_types.h`.
+    const STACK_BYTES: usize = 16384;
+    if fact!(helper_task_pt_regs) == MISSING {
+        return follow(current(), fact!(task_stack))
+            .wrapping_add(STACK_BYTES)
+            .wrapping_sub(fact!(regs_size) as usize);
+    }
+    // SAFETY: the helpers have no other precondition than a task, which they are given.
+    unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as usize as Address }
 }
 
 /// Whether the task is a kernel thread (`PF_KTHREAD`).

@@ -13,9 +13,11 @@ pub enum Attach {
     Fentry(&'static str),
     /// Return of this kernel function (trampoline).
     Fexit(&'static str),
-    /// Return of these system calls, by number, through the table of the one program on the
-    /// `sys_exit` tracepoint. Slows every system call down: never a first way.
-    SyscallExit(&'static [libc::c_long]),
+    /// Beginning of these system calls: tracepoints `syscalls:sys_enter_*`. Slows every system
+    /// call down: never a first way.
+    SyscallEnter(&'static [&'static str]),
+    /// Return of these system calls: tracepoints `syscalls:sys_exit_*`, likewise.
+    SyscallExit(&'static [&'static str]),
 }
 
 impl Attach {
@@ -26,7 +28,8 @@ impl Attach {
             Self::Tracepoint(name) => format!("tp_btf/{name}"),
             Self::Fentry(name) => format!("fentry/{name}"),
             Self::Fexit(name) => format!("fexit/{name}"),
-            Self::SyscallExit(_) => "tp_btf/sys_exit".to_owned(),
+            Self::SyscallEnter(calls) => format!("tracepoint/sys_enter_{}", calls.join(",")),
+            Self::SyscallExit(calls) => format!("tracepoint/sys_exit_{}", calls.join(",")),
         }
     }
 }
@@ -72,12 +75,19 @@ const fn fexit(program: &'static str, name: &'static str) -> Hook {
     Hook { program, attach: Attach::Fexit(name) }
 }
 
-const fn syscall_exit(program: &'static str, numbers: &'static [libc::c_long]) -> Hook {
-    Hook { program, attach: Attach::SyscallExit(numbers) }
+const fn syscall_enter(program: &'static str, calls: &'static [&'static str]) -> Hook {
+    Hook { program, attach: Attach::SyscallEnter(calls) }
 }
 
-/// What the table behind `sys_exit` does not see.
+const fn syscall_exit(program: &'static str, calls: &'static [&'static str]) -> Hook {
+    Hook { program, attach: Attach::SyscallExit(calls) }
+}
+
+/// What the tracepoints of system calls do not see.
 const ONLY_64_BIT: &str = "32-bit system calls";
+
+/// System calls that can make a thread's credentials more powerful.
+const MAY_GAIN: &[&str] = &["setuid", "setreuid", "setresuid", "setfsuid", "capset"];
 
 /// All services.
 pub const SERVICES: &[Service] = &[
@@ -102,7 +112,7 @@ pub const SERVICES: &[Service] = &[
         ways: &[
             Way { hooks: &[fexit("memfd_create_fexit", "__x64_sys_memfd_create")], misses: "" },
             Way {
-                hooks: &[syscall_exit("memfd_create_exit", &[libc::SYS_memfd_create])],
+                hooks: &[syscall_exit("memfd_create_exit", &["memfd_create"])],
                 misses: ONLY_64_BIT,
             },
         ],
@@ -113,7 +123,7 @@ pub const SERVICES: &[Service] = &[
         ways: &[
             Way { hooks: &[fexit("ptrace_fexit", "__x64_sys_ptrace")], misses: "" },
             Way {
-                hooks: &[syscall_exit("ptrace_exit", &[libc::SYS_ptrace])],
+                hooks: &[syscall_exit("ptrace_exit", &["ptrace"])],
                 misses: ONLY_64_BIT,
             },
         ],
@@ -124,7 +134,7 @@ pub const SERVICES: &[Service] = &[
         ways: &[
             Way { hooks: &[fexit("vm_write_fexit", "__x64_sys_process_vm_writev")], misses: "" },
             Way {
-                hooks: &[syscall_exit("vm_write_exit", &[libc::SYS_process_vm_writev])],
+                hooks: &[syscall_exit("vm_write_exit", &["process_vm_writev"])],
                 misses: ONLY_64_BIT,
             },
         ],
@@ -135,7 +145,7 @@ pub const SERVICES: &[Service] = &[
         ways: &[
             Way { hooks: &[fexit("setns_fexit", "__x64_sys_setns")], misses: "" },
             Way {
-                hooks: &[syscall_exit("setns_exit", &[libc::SYS_setns])],
+                hooks: &[syscall_exit("setns_exit", &["setns"])],
                 misses: ONLY_64_BIT,
             },
         ],
@@ -146,7 +156,7 @@ pub const SERVICES: &[Service] = &[
         ways: &[
             Way { hooks: &[fexit("unshare_fexit", "__x64_sys_unshare")], misses: "" },
             Way {
-                hooks: &[syscall_exit("unshare_exit", &[libc::SYS_unshare])],
+                hooks: &[syscall_exit("unshare_exit", &["unshare"])],
                 misses: ONLY_64_BIT,
             },
         ],
@@ -164,8 +174,8 @@ pub const SERVICES: &[Service] = &[
             },
             Way {
                 hooks: &[
-                    syscall_exit("mount_exit", &[libc::SYS_mount]),
-                    syscall_exit("move_mount_exit", &[libc::SYS_move_mount]),
+                    syscall_exit("mount_exit", &["mount"]),
+                    syscall_exit("move_mount_exit", &["move_mount"]),
                 ],
                 misses: ONLY_64_BIT,
             },
@@ -174,7 +184,16 @@ pub const SERVICES: &[Service] = &[
     Service {
         name: "credentials",
         kinds: &[kind::CREDENTIALS],
-        ways: &[Way { hooks: &[fentry("credentials_change", "commit_creds")], misses: "" }],
+        ways: &[
+            Way { hooks: &[fentry("credentials_change", "commit_creds")], misses: "" },
+            Way {
+                hooks: &[
+                    syscall_enter("credentials_enter", MAY_GAIN),
+                    syscall_exit("credentials_exit", MAY_GAIN),
+                ],
+                misses: "32-bit system calls, changes without a system call",
+            },
+        ],
     },
     Service {
         name: "signal",
@@ -192,7 +211,7 @@ pub const SERVICES: &[Service] = &[
         ways: &[
             Way { hooks: &[fentry("bpf_load", "perf_event_bpf_event")], misses: "" },
             Way {
-                hooks: &[syscall_exit("bpf_exit", &[libc::SYS_bpf])],
+                hooks: &[syscall_exit("bpf_exit", &["bpf"])],
                 misses: "32-bit system calls, programs loaded by loader programs",
             },
         ],

@@ -9,3 +9,4 @@ pub mod hooks;
 pub mod load;
 pub mod process;
 pub mod reader;
+pub mod perf;
