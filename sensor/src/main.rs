@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod control;
+mod detached;
 mod event;
 mod export;
 mod pipeline;

@@ -1,11 +1,12 @@
 //! Attaches programs to the tracepoints of single system calls, through the perf subsystem. The
 //! loader library can do that too, but only where tracefs is mounted, which it need not be.
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
+
+use crate::detached::Detached;
 
 /// Where a tracepoint program is attached; dropping it detaches the program.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub enum Tracefs {
     /// It has a place in the file system.
     Mounted(&'static Path),
     /// A mount of our own that nobody else sees.
-    Private(OwnedFd),
+    Detached(Detached),
 }
 
 impl Tracefs {
@@ -29,7 +30,7 @@ impl Tracefs {
         let usual = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
         match usual.into_iter().map(Path::new).find(|path| path.join("events/syscalls").is_dir()) {
             Some(path) => Ok(Self::Mounted(path)),
-            None => private_mount(c"tracefs").map(Self::Private),
+            None => Detached::mount(c"tracefs").map(Self::Detached),
         }
     }
 
@@ -48,29 +49,12 @@ impl Tracefs {
         let relative = format!("events/syscalls/{name}/id");
         let path = match self {
             Self::Mounted(path) => path.join(relative),
-            // Paths below a descriptor's link lead into what it stands for.
-            Self::Private(root) => format!("/proc/self/fd/{}/{relative}", root.as_raw_fd()).into(),
+            Self::Detached(mount) => mount.path().join(relative),
         };
         let mut text = String::new();
         File::open(path)?.read_to_string(&mut text)?;
         text.trim().parse().map_err(io::Error::other)
     }
-}
-
-/// Mounts a file system where no path leads to it: `fsopen`, `fsconfig`, `fsmount`
-/// (`include/uapi/linux/mount.h`, from 5.2 on).
-fn private_mount(kind: &CStr) -> io::Result<OwnedFd> {
-    const FSOPEN_CLOEXEC: libc::c_long = 1;
-    const FSCONFIG_CMD_CREATE: libc::c_long = 6;
-    const FSMOUNT_CLOEXEC: libc::c_long = 1;
-    const NONE: libc::c_long = 0;
-    // SAFETY: a NUL-ended name and flags.
-    let context = descriptor(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
-    let fd = libc::c_long::from(context.as_raw_fd());
-    // SAFETY: this command takes neither key nor value.
-    check(unsafe { libc::syscall(libc::SYS_fsconfig, fd, FSCONFIG_CMD_CREATE, NONE, NONE, NONE) })?;
-    // SAFETY: a descriptor and flags.
-    descriptor(unsafe { libc::syscall(libc::SYS_fsmount, fd, FSMOUNT_CLOEXEC, NONE) })
 }
 
 /// First version of `struct perf_event_attr` (`PERF_ATTR_SIZE_VER0`,
