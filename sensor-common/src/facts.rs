@@ -65,12 +65,15 @@ facts! {
     task_mm: required "task_struct.mm";
     task_exit_code: required "task_struct.exit_code";
     task_cgroups: required "task_struct.cgroups";
+    task_in_execve_bit: optional "bit task_struct.in_execve";
     task_login_uid: optional "task_struct.loginuid";
     task_audit_session: optional "task_struct.sessionid";
 
     // Credentials: include/linux/cred.h. The ids stand in a row from `uid` on.
     cred_uid: required "cred.uid";
     cred_egid: required "cred.egid";
+    cred_fsgid: required "cred.fsgid";
+    cred_cap_permitted: required "cred.cap_permitted";
     cred_cap_effective: required "cred.cap_effective";
     cred_user_ns: required "cred.user_ns";
 
@@ -81,11 +84,19 @@ facts! {
     pid_ns_inum: required "pid_namespace.ns.inum";
     net_ns_inum: required "net.ns.inum";
     user_ns_inum: required "user_namespace.ns.inum";
+    user_ns_level: required "user_namespace.level";
     pid_level: required "pid.level";
     pid_numbers: required "pid.numbers";
     upid_size: required "sizeof upid";
     upid_nr: required "upid.nr";
     upid_ns: required "upid.ns";
+
+    // From a process id to its task: include/linux/pid_namespace.h, pid.h, xarray.h.
+    pid_ns_idr: required "pid_namespace.idr.idr_rt.xa_head";
+    xa_node_shift: required "xa_node.shift";
+    xa_node_slots: required "xa_node.slots";
+    pid_tasks: required "pid.tasks";
+    task_pid_links: required "task_struct.pid_links";
 
     // Sessions and terminals: include/linux/sched/signal.h, tty.h, tty_driver.h.
     signal_live: required "signal_struct.live";
@@ -102,6 +113,10 @@ facts! {
     css_set_dfl_cgrp: required "css_set.dfl_cgrp";
     cgroup_kn: required "cgroup.kn";
     kernfs_id: required "kernfs_node.id";
+
+    cgroup_root: required "cgroup.root";
+    cgroup_level: required "cgroup.level";
+    cgroup_root_hierarchy: required "cgroup_root.hierarchy_id";
 
     // Memory: include/linux/mm_types.h.
     mm_exe_file: required "mm_struct.exe_file";
@@ -171,7 +186,38 @@ facts! {
     unix_address_len: optional "unix_address.len";
     unix_address_name: optional "unix_address.name";
 
+    // Namespace files and pidfds: include/linux/ns_common.h, proc_ns.h, fs/pidfs.c.
+    inode_private: required "inode.i_private";
+    ns_type: optional "ns_common.ns_type";
+    ns_ops: optional "ns_common.ops";
+    ns_ops_type: optional "proc_ns_operations.type";
+
+    // Mounts: fs/mount.h, include/linux/mount.h, fs.h.
+    mount_devname: required "mount.mnt_devname";
+    vfsmount_sb: required "vfsmount.mnt_sb";
+    sb_type: required "super_block.s_type";
+    sb_type_name: required "file_system_type.name";
+
+    // Signals: include/linux/signal_types.h.
+    siginfo_code: required "kernel_siginfo.si_code";
+
+    // Modules and BPF: include/linux/module.h, bpf.h, filter.h.
+    module_name: optional "module.name";
+    module_taints: optional "module.taints";
+    bpf_prog_type: optional "bpf_prog.type";
+    bpf_prog_attach_type: optional "bpf_prog.expected_attach_type";
+    bpf_prog_len: optional "bpf_prog.len";
+    bpf_prog_aux: optional "bpf_prog.aux";
+    bpf_aux_id: optional "bpf_prog_aux.id";
+    bpf_aux_name: optional "bpf_prog_aux.name";
+    bpf_aux_function: optional "bpf_prog_aux.attach_func_name";
+
+    // Helpers that 5.10 lacks: their number, which is all that is asked.
+    helper_task_pt_regs: optional "enum bpf_func_id.BPF_FUNC_task_pt_regs";
+
     // System calls: arch/x86/include/asm/ptrace.h, the order of the x86-64 calling convention.
+    task_stack: required "task_struct.stack";
+    regs_size: required "sizeof pt_regs";
     regs_syscall: required "pt_regs.orig_ax";
     regs_arg0: required "pt_regs.di";
     regs_arg1: required "pt_regs.si";
@@ -179,5 +225,4 @@ facts! {
     regs_arg3: required "pt_regs.r10";
     regs_arg4: required "pt_regs.r8";
     regs_arg5: required "pt_regs.r9";
-    task_thread_status: optional "task_struct.thread_info.status";
 }

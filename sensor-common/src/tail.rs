@@ -48,3 +48,5 @@ pub const PAYLOAD: u8 = 13;
 pub const RAW_PATH: u8 = 14;
 /// The second path as the program passed it.
 pub const RAW_TARGET_PATH: u8 = 15;
+/// Name of the kernel function, tracepoint or hook a BPF program is made for.
+pub const FUNCTION: u8 = 24;

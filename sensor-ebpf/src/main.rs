@@ -7,8 +7,10 @@
 
 mod emit;
 mod kernel;
+mod privilege;
 mod process;
 mod syscall;
+mod system;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

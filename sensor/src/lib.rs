@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod detached;
 pub mod event;
 pub mod export;
 pub mod pipeline;

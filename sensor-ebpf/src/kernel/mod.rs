@@ -4,17 +4,29 @@
 pub mod file;
 pub mod object;
 pub mod path;
+pub mod pid;
 pub mod task;
 
 use core::ffi::c_void;
 use core::mem::{MaybeUninit, size_of};
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use sensor_common::facts::Facts;
 
 /// Offsets and constants of the running kernel, filled in by user space before the load.
 #[unsafe(no_mangle)]
 pub static KERNEL: Facts = Facts::UNKNOWN;
+
+/// The sensor's own process id, filled in by user space before the load.
+#[unsafe(no_mangle)]
+static SENSOR_PID: u32 = 0;
+
+/// The sensor's own process id.
+#[inline(always)]
+pub fn sensor_pid() -> u32 {
+    // SAFETY: a plain load from a static of this object.
+    unsafe { (&raw const SENSOR_PID).read_volatile() }
+}
 
 /// The value of one kernel fact. A volatile load, or LLVM would fold the initial value in.
 #[macro_export]
@@ -50,4 +62,15 @@ pub fn read<T: Copy>(base: Address, offset: u32) -> T {
 #[inline(always)]
 pub fn follow(base: Address, offset: u32) -> Address {
     read::<usize>(base, offset) as Address
+}
+
+/// Reads a `T` in the current process's memory, all zero when it cannot be read.
+#[inline(always)]
+pub fn read_user<T: Copy>(from: u64) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: as in [`read`].
+    unsafe {
+        bpf_probe_read_user(value.as_mut_ptr().cast::<c_void>(), size_of::<T>() as u32, from as *const c_void);
+        value.assume_init()
+    }
 }

@@ -1,10 +1,14 @@
 //! The identity of a task.
 
-use aya_ebpf::helpers::generated::bpf_get_current_task;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs,
+};
+use sensor_common::facts::MISSING;
 use sensor_common::limits::COMM_LEN;
+use sensor_common::privilege::{Identity, Target};
 use sensor_common::record::Subject;
 
-use super::{Address, follow, read};
+use super::{Address, follow, read, sensor_pid};
 use crate::fact;
 
 /// The ids of `struct cred` in the order the kernel keeps them (`include/linux/cred.h`); user
@@ -27,11 +31,61 @@ pub fn current() -> Address {
     unsafe { bpf_get_current_task() as Address }
 }
 
+/// The registers the current task entered the kernel with (`struct pt_regs`). Before 5.15,
+/// without a helper for it, they are taken from the top of its kernel stack
+/// (`task_pt_regs`, `arch/x86/include/asm/processor.h`).
+#[inline(always)]
+pub fn registers() -> Address {
+    /// `THREAD_SIZE` of `arch/x86/include/asm/page_64_types.h`.
+    const STACK_BYTES: usize = 16384;
+    if fact!(helper_task_pt_regs) == MISSING {
+        return follow(current(), fact!(task_stack))
+            .wrapping_add(STACK_BYTES)
+            .wrapping_sub(fact!(regs_size) as usize);
+    }
+    // SAFETY: the helpers have no other precondition than a task, which they are given.
+    unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as usize as Address }
+}
+
 /// Whether the task is a kernel thread (`PF_KTHREAD`).
 #[inline(always)]
 pub fn is_kernel_thread(task: Address) -> bool {
     const PF_KTHREAD: u32 = 0x0020_0000;
     read::<u32>(task, fact!(task_flags)) & PF_KTHREAD != 0
+}
+
+/// Whether the task belongs to the sensor itself.
+#[inline(always)]
+pub fn is_sensor(task: Address) -> bool {
+    read::<u32>(task, fact!(task_tgid)) == sensor_pid()
+}
+
+/// Whether the task is in the middle of an exec. Where the kernel does not say, it is not.
+#[inline(always)]
+pub fn is_in_exec(task: Address) -> bool {
+    let bit = fact!(task_in_execve_bit);
+    bit != MISSING && (read::<u8>(task, bit >> 3) >> (bit & 7)) & 1 != 0
+}
+
+/// The identity in a `struct cred`.
+#[inline(always)]
+pub fn identity(cred: Address) -> Identity {
+    let [uid, gid, suid, sgid, euid, egid, fsuid, fsgid] = read::<[u32; 8]>(cred, fact!(cred_uid));
+    let user_ns = follow(cred, fact!(cred_user_ns));
+    Identity {
+        uid,
+        gid,
+        suid,
+        sgid,
+        euid,
+        egid,
+        fsuid,
+        fsgid,
+        caps_permitted: read(cred, fact!(cred_cap_permitted)),
+        caps_effective: read(cred, fact!(cred_cap_effective)),
+        user_ns: read(user_ns, fact!(user_ns_inum)),
+        user_ns_level: read(user_ns, fact!(user_ns_level)),
+    }
 }
 
 /// Fills in who `task` is. Every field is written.
@@ -67,12 +121,7 @@ pub fn identify(task: Address, subject: &mut Subject) {
     subject.mnt_ns = read(follow(nsproxy, fact!(nsproxy_mnt)), fact!(mnt_ns_inum));
     subject.net_ns = read(follow(nsproxy, fact!(nsproxy_net)), fact!(net_ns_inum));
 
-    // The process id in the innermost namespace stands at `numbers[level]`.
-    let pid = follow(leader, fact!(task_thread_pid));
-    let level: u32 = read(pid, fact!(pid_level));
-    let innermost = pid
-        .wrapping_add(fact!(pid_numbers) as usize)
-        .wrapping_add(level as usize * fact!(upid_size) as usize);
+    let innermost = innermost_pid(leader);
     subject.ns_pid = read(innermost, fact!(upid_nr));
     subject.pid_ns = read(follow(innermost, fact!(upid_ns)), fact!(pid_ns_inum));
 
@@ -82,6 +131,34 @@ pub fn identify(task: Address, subject: &mut Subject) {
 
     let cgroup = follow(follow(task, fact!(task_cgroups)), fact!(css_set_dfl_cgrp));
     subject.cgroup_id = read(follow(cgroup, fact!(cgroup_kn)), fact!(kernfs_id));
+}
+
+/// The `struct upid` of a task in the innermost of its pid namespaces: `numbers[level]`.
+#[inline(always)]
+fn innermost_pid(task: Address) -> Address {
+    let pid = follow(task, fact!(task_thread_pid));
+    let level: u32 = read(pid, fact!(pid_level));
+    pid.wrapping_add(fact!(pid_numbers) as usize)
+        .wrapping_add(level as usize * fact!(upid_size) as usize)
+}
+
+/// The `struct pid_namespace` a task lives in (`task_active_pid_ns`, `kernel/pid.c`).
+#[inline(always)]
+pub fn pid_namespace(task: Address) -> Address {
+    follow(innermost_pid(task), fact!(upid_ns))
+}
+
+/// Fills in what is worth knowing of a task that something was done to; all zero for null.
+#[inline(always)]
+pub fn identify_target(task: Address, target: &mut Target) {
+    let cred = follow(task, fact!(task_cred));
+    target.pid = read(task, fact!(task_tgid));
+    target.tid = read(task, fact!(task_pid));
+    target.ns_pid = 0;
+    target.uid = read(cred, fact!(cred_uid));
+    target.start_boot_ns = read(follow(task, fact!(task_group_leader)), fact!(task_start));
+    target.caps_effective = read(cred, fact!(cred_cap_effective));
+    target.comm = read::<[u8; COMM_LEN]>(task, fact!(task_comm));
 }
 
 /// Device number of a `struct tty_struct`, `major << 20 | minor`, 0 for none.
@@ -100,5 +177,5 @@ pub fn terminal(tty: Address) -> u32 {
 /// A member that not every kernel has, `u32::MAX` (audit's "unset") without it.
 #[inline(always)]
 fn optional_u32(base: Address, offset: u32) -> u32 {
-    if offset == sensor_common::facts::MISSING { u32::MAX } else { read(base, offset) }
+    if offset == MISSING { u32::MAX } else { read(base, offset) }
 }

@@ -7,9 +7,12 @@ pub mod dns;
 #[cfg(test)]
 mod ecs_check;
 pub mod field;
+pub mod flags;
 pub mod health;
 pub mod object;
+pub mod privilege;
 pub mod process;
+pub mod system;
 pub mod text;
 
 use std::fmt;
@@ -75,6 +78,28 @@ pub enum Action {
     Exit(process::Exit),
     /// An anonymous file was made.
     Memfd(process::Memfd),
+    /// A thread gained privilege.
+    Credentials(Box<privilege::Credentials>),
+    /// A thread traces another.
+    Ptrace(Box<privilege::Ptrace>),
+    /// Another process's memory was written to.
+    VmWrite(Box<privilege::VmWrite>),
+    /// A thread moved to other namespaces.
+    Setns(Box<privilege::Setns>),
+    /// A thread made namespaces of its own.
+    Unshare(privilege::Unshare),
+    /// Something was mounted.
+    Mount(Box<privilege::Mount>),
+    /// Somebody sent the sensor a signal.
+    Signal(privilege::Signal),
+    /// A kernel module was loaded.
+    Module(system::Module),
+    /// A BPF program was loaded.
+    BpfLoad(system::BpfLoad),
+    /// A control group was made.
+    CgroupMkdir(system::Cgroup),
+    /// A control group was removed.
+    CgroupRmdir(system::Cgroup),
     /// Events were lost.
     Lost(health::Lost),
     /// The sensor started, stopped, or changed how well it sees.
@@ -103,6 +128,17 @@ impl Action {
             Self::Exec(_) => process::EXEC,
             Self::Exit(_) => process::EXIT,
             Self::Memfd(_) => process::MEMFD,
+            Self::Credentials(_) => privilege::CREDENTIALS_LABEL,
+            Self::Ptrace(_) => privilege::PTRACE_LABEL,
+            Self::VmWrite(_) => privilege::VM_WRITE_LABEL,
+            Self::Setns(_) => privilege::SETNS_LABEL,
+            Self::Unshare(_) => privilege::UNSHARE_LABEL,
+            Self::Mount(_) => privilege::MOUNT_LABEL,
+            Self::Signal(_) => privilege::SIGNAL_LABEL,
+            Self::Module(_) => system::MODULE,
+            Self::BpfLoad(_) => system::BPF,
+            Self::CgroupMkdir(_) => system::CGROUP_MKDIR,
+            Self::CgroupRmdir(_) => system::CGROUP_RMDIR,
             Self::Lost(_) => health::LOST,
             Self::Health(health) => health.label(),
         }
@@ -114,6 +150,16 @@ impl Action {
             Self::Exec(exec) => exec.put(fields),
             Self::Exit(exit) => exit.put(fields),
             Self::Memfd(memfd) => memfd.put(fields),
+            Self::Credentials(gain) => gain.put(fields),
+            Self::Ptrace(ptrace) => ptrace.put(fields),
+            Self::VmWrite(write) => write.put(fields),
+            Self::Setns(setns) => setns.put(fields),
+            Self::Unshare(unshare) => unshare.put(fields),
+            Self::Mount(mount) => mount.put(fields),
+            Self::Signal(signal) => signal.put(fields),
+            Self::Module(module) => module.put(fields),
+            Self::BpfLoad(load) => load.put(fields),
+            Self::CgroupMkdir(cgroup) | Self::CgroupRmdir(cgroup) => cgroup.put(fields),
             Self::Lost(lost) => lost.put(fields),
             Self::Health(health) => health.put(fields),
         }
@@ -127,6 +173,16 @@ impl Action {
             Self::Exec(exec) => exec.summary(),
             Self::Exit(exit) => exit.summary(),
             Self::Memfd(memfd) => memfd.summary(),
+            Self::Credentials(gain) => gain.summary(),
+            Self::Ptrace(ptrace) => ptrace.summary(),
+            Self::VmWrite(write) => write.summary(),
+            Self::Setns(setns) => setns.summary(),
+            Self::Unshare(unshare) => unshare.summary(),
+            Self::Mount(mount) => mount.summary(),
+            Self::Signal(signal) => signal.summary(),
+            Self::Module(module) => module.summary(),
+            Self::BpfLoad(load) => load.summary(),
+            Self::CgroupMkdir(cgroup) | Self::CgroupRmdir(cgroup) => cgroup.summary(),
             Self::Lost(lost) => lost.summary(),
             Self::Health(health) => health.summary(),
         }

@@ -10,10 +10,10 @@ use sensor_common::tail::{SectionHeader, TRUNCATED, UNREADABLE};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
-use super::process;
+use super::{privilege, process, system};
 use crate::event::process::{Ids, Namespaces, Process, ProcessKey};
 use crate::event::text;
-use crate::event::{Event, EventId, Stamp};
+use crate::event::{Action, Event, EventId, Stamp};
 
 /// Why a record is not understood. Never seen with the programs embedded in this binary.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -44,6 +44,9 @@ pub enum DecodeError {
     #[error("a record of kind {0} has a broken tail")]
     Tail(u16),
 }
+
+/// What the decoder of a kind gives.
+pub type Decoded = Result<(Option<Process>, Action), DecodeError>;
 
 /// Turns time since boot into time of day.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +123,17 @@ impl Decoder {
             kind::EXEC => process::exec(&raw)?,
             kind::EXIT => process::exit(&raw)?,
             kind::MEMFD => process::memfd(&raw)?,
+            kind::CREDENTIALS => privilege::credentials(&raw)?,
+            kind::PTRACE => privilege::ptrace(&raw)?,
+            kind::VM_WRITE => privilege::vm_write(&raw)?,
+            kind::SETNS => privilege::setns(&raw)?,
+            kind::UNSHARE => privilege::unshare(&raw)?,
+            kind::MOUNT => privilege::mount(&raw)?,
+            kind::SIGNAL => privilege::signal(&raw)?,
+            kind::MODULE => system::module(&raw)?,
+            kind::BPF => system::bpf(&raw)?,
+            kind::CGROUP_MKDIR => system::cgroup_mkdir(&raw)?,
+            kind::CGROUP_RMDIR => system::cgroup_rmdir(&raw)?,
             other => return Err(DecodeError::Kind(other)),
         };
         Ok(Event {

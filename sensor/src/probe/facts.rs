@@ -56,11 +56,13 @@ impl KernelFacts {
         Ok(facts)
     }
 
-    /// The programs read six ids at once, so they have to stand in a row.
+    /// The programs read six or eight ids at once, so they have to stand in a row.
     fn check_credentials(&self) -> Result<(), FactsError> {
         let first = self.get("cred_uid");
-        let last = self.get("cred_egid");
-        if last.checked_sub(5 * 4) == Some(first) { Ok(()) } else { Err(FactsError::CredentialLayout) }
+        let in_a_row = [("cred_egid", 5), ("cred_fsgid", 7)]
+            .into_iter()
+            .all(|(name, place)| self.get(name).checked_sub(place * 4) == Some(first));
+        if in_a_row { Ok(()) } else { Err(FactsError::CredentialLayout) }
     }
 
     /// One fact by name, [`MISSING`] when unknown.

@@ -1,7 +1,8 @@
 //! Loads the embedded object and attaches its programs, way by way (see `hooks`), recording
 //! what the kernel took and what it refused.
 
-use aya::maps::ProgramArray;
+use std::os::fd::AsFd as _;
+
 use aya::programs::{Program, ProgramError};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, VerifierLogLevel};
 use thiserror::Error;
@@ -10,6 +11,7 @@ use zerocopy::IntoBytes;
 use super::btf::{Btf, BtfError};
 use super::facts::{FactsError, KernelFacts};
 use super::hooks::{Attach, Hook, SERVICES, Service, Way};
+use super::perf::{Attached, Tracefs};
 
 /// The programs, built by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-ebpf.o"));
@@ -74,12 +76,6 @@ impl Served {
     pub fn in_use(&self) -> Option<&'static Way> {
         self.service.ways.get(self.way?)
     }
-
-    fn uses_syscall_table(&self) -> bool {
-        self.in_use().is_some_and(|way| {
-            way.hooks.iter().any(|hook| matches!(hook.attach, Attach::SyscallExit(_)))
-        })
-    }
 }
 
 /// Loaded and attached programs; dropping it detaches everything.
@@ -90,6 +86,8 @@ pub struct Loaded {
     pub served: Vec<Served>,
     /// The kernel's facts.
     pub facts: KernelFacts,
+    #[expect(dead_code, reason = "held, not used")]
+    attached: Vec<(&'static str, Attached)>,
 }
 
 /// Loads the object and attaches all it can.
@@ -108,104 +106,110 @@ pub fn load(sizes: Sizes) -> Result<Loaded, LoadError> {
         .btf(Some(&kernel_types))
         .verifier_log_level(VerifierLogLevel::STATS)
         .override_global("KERNEL", words.as_bytes(), true)
+        .override_global("SENSOR_PID", &std::process::id().to_ne_bytes()[..], true)
         .override_global("WAKE_AT_BYTES", &wake_at[..], true)
         .map_max_entries("RING_PROCESS", sizes.process_ring)
         .map_max_entries("RING_FILE", sizes.file_ring)
         .load(OBJECT)?;
 
-    let served: Vec<Served> =
-        SERVICES.iter().map(|service| serve(&mut ebpf, &kernel_types, service)).collect();
-    if served.iter().any(Served::uses_syscall_table) {
-        attach_program(&mut ebpf, &kernel_types, DISPATCHER, Attach::Tracepoint("sys_exit"))
-            .map_err(|reason| LoadError::Refused { service: "system calls", reason })?;
-    }
-    Ok(Loaded { ebpf, served, facts })
+    let mut hooker = Hooker { ebpf: &mut ebpf, types: &kernel_types, tracefs: None, attached: Vec::new() };
+    let served = SERVICES.iter().map(|service| hooker.serve(service)).collect();
+    let attached = hooker.attached;
+    Ok(Loaded { ebpf, served, facts, attached })
 }
 
-/// The program on `sys_exit` that looks the others up.
-const DISPATCHER: &str = "syscall_exit";
+/// What it takes to attach programs.
+struct Hooker<'a> {
+    ebpf: &'a mut Ebpf,
+    types: &'a AyaBtf,
+    /// Opened when first needed.
+    tracefs: Option<Tracefs>,
+    /// By name of the program; what is attached past the loader library.
+    attached: Vec<(&'static str, Attached)>,
+}
 
-/// Takes the first way of a service that the kernel accepts as a whole.
-fn serve(ebpf: &mut Ebpf, types: &AyaBtf, service: &'static Service) -> Served {
-    let mut refusals = Vec::new();
-    for (at, way) in service.ways.iter().enumerate() {
-        match take(ebpf, types, way) {
-            Ok(()) => return Served { service, way: Some(at), refusals },
-            Err(reason) => refusals.push(reason),
+impl Hooker<'_> {
+    /// Takes the first way of a service that the kernel accepts as a whole.
+    fn serve(&mut self, service: &'static Service) -> Served {
+        let mut refusals = Vec::new();
+        for (at, way) in service.ways.iter().enumerate() {
+            match self.take(way) {
+                Ok(()) => return Served { service, way: Some(at), refusals },
+                Err(reason) => refusals.push(reason),
+            }
         }
+        Served { service, way: None, refusals }
     }
-    Served { service, way: None, refusals }
-}
 
-/// Attaches all hooks of a way, or none.
-fn take(ebpf: &mut Ebpf, types: &AyaBtf, way: &Way) -> Result<(), String> {
-    for (at, hook) in way.hooks.iter().enumerate() {
-        if let Err(reason) = attach(ebpf, types, hook) {
-            way.hooks.iter().take(at).for_each(|done| unload(ebpf, done.program));
-            return Err(format!("{}: {reason}", hook.attach.describe()));
+    /// Attaches all hooks of a way, or none.
+    fn take(&mut self, way: &Way) -> Result<(), String> {
+        for (at, hook) in way.hooks.iter().enumerate() {
+            if let Err(reason) = self.attach(hook) {
+                way.hooks.iter().take(at + 1).for_each(|done| self.unload(done.program));
+                return Err(format!("{}: {reason}", hook.attach.describe()));
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn attach(ebpf: &mut Ebpf, types: &AyaBtf, hook: &Hook) -> Result<(), String> {
-    attach_program(ebpf, types, hook.program, hook.attach).inspect_err(|_| unload(ebpf, hook.program))
-}
-
-fn attach_program(ebpf: &mut Ebpf, types: &AyaBtf, name: &str, attach: Attach) -> Result<(), String> {
-    if let Attach::SyscallExit(numbers) = attach {
-        return enter_in_table(ebpf, types, name, numbers);
-    }
-    let program =
-        ebpf.program_mut(name).ok_or_else(|| format!("no program {name} in the object; this build is broken"))?;
-    match (attach, program) {
-        (Attach::Tracepoint(target), Program::BtfTracePoint(program)) => {
-            program.load(target, types).and_then(|()| program.attach().map(drop))
+    fn attach(&mut self, hook: &Hook) -> Result<(), String> {
+        let (name, types) = (hook.program, self.types);
+        let program = self
+            .ebpf
+            .program_mut(name)
+            .ok_or_else(|| format!("no program {name} in the object; this build is broken"))?;
+        match (hook.attach, program) {
+            (Attach::Tracepoint(target), Program::BtfTracePoint(program)) => {
+                program.load(target, types).and_then(|()| program.attach().map(drop))
+            }
+            (Attach::Fentry(target), Program::FEntry(program)) => {
+                program.load(target, types).and_then(|()| program.attach().map(drop))
+            }
+            (Attach::Fexit(target), Program::FExit(program)) => {
+                program.load(target, types).and_then(|()| program.attach().map(drop))
+            }
+            (Attach::SyscallEnter(calls), Program::TracePoint(_)) => {
+                return self.attach_to_calls(name, "sys_enter", calls);
+            }
+            (Attach::SyscallExit(calls), Program::TracePoint(_)) => {
+                return self.attach_to_calls(name, "sys_exit", calls);
+            }
+            (_, _) => return Err(format!("program {name} is of another type; this build is broken")),
         }
-        (Attach::Fentry(target), Program::FEntry(program)) => {
-            program.load(target, types).and_then(|()| program.attach().map(drop))
-        }
-        (Attach::Fexit(target), Program::FExit(program)) => {
-            program.load(target, types).and_then(|()| program.attach().map(drop))
-        }
-        (_, _) => return Err(format!("program {name} is of another type; this build is broken")),
+        .map_err(|error| describe(&error))
     }
-    .map_err(|error| describe(&error))
-}
 
-/// Loads a handler and enters it in the table under its system call numbers.
-fn enter_in_table(
-    ebpf: &mut Ebpf,
-    types: &AyaBtf,
-    name: &str,
-    numbers: &[libc::c_long],
-) -> Result<(), String> {
-    let Some(Program::BtfTracePoint(program)) = ebpf.program_mut(name) else {
-        return Err(format!("no tracepoint program {name} in the object; this build is broken"));
-    };
-    program.load("sys_exit", types).map_err(|error| describe(&error))?;
-    let fd = program
-        .fd()
-        .map_err(|error| describe(&error))?
-        .try_clone()
-        .map_err(|error| format!("cannot duplicate its descriptor: {error}"))?;
-    let map = ebpf.map_mut("SYSCALLS").ok_or("no map SYSCALLS in the object; this build is broken")?;
-    let mut table = ProgramArray::try_from(map).map_err(|error| error.to_string())?;
-    for number in numbers {
-        let index = u32::try_from(*number).map_err(|_| format!("system call number {number}"))?;
-        table.set(index, &fd, 0).map_err(|error| error.to_string())?;
+    /// Attaches one program to the beginning or the return of system calls.
+    fn attach_to_calls(&mut self, name: &'static str, side: &str, calls: &[&str]) -> Result<(), String> {
+        let tracefs = match &mut self.tracefs {
+            Some(tracefs) => tracefs,
+            none => none.insert(Tracefs::open().map_err(|error| format!("no tracefs: {error}"))?),
+        };
+        let Some(Program::TracePoint(program)) = self.ebpf.program_mut(name) else {
+            return Err(format!("no tracepoint program {name} in the object; this build is broken"));
+        };
+        program.load().map_err(|error| describe(&error))?;
+        let fd = program.fd().map_err(|error| describe(&error))?.as_fd();
+        for call in calls {
+            let event = tracefs
+                .attach(&format!("{side}_{call}"), fd)
+                .map_err(|error| format!("tracepoint {side}_{call}: {error}"))?;
+            self.attached.push((name, event));
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-fn unload(ebpf: &mut Ebpf, name: &str) {
-    // Not loaded is fine: that is what is wanted.
-    let _ = match ebpf.program_mut(name) {
-        Some(Program::BtfTracePoint(program)) => program.unload(),
-        Some(Program::FEntry(program)) => program.unload(),
-        Some(Program::FExit(program)) => program.unload(),
-        _ => Ok(()),
-    };
+    fn unload(&mut self, name: &str) {
+        self.attached.retain(|(program, _)| *program != name);
+        // Not loaded is fine: that is what is wanted.
+        let _ = match self.ebpf.program_mut(name) {
+            Some(Program::BtfTracePoint(program)) => program.unload(),
+            Some(Program::FEntry(program)) => program.unload(),
+            Some(Program::FExit(program)) => program.unload(),
+            Some(Program::TracePoint(program)) => program.unload(),
+            _ => Ok(()),
+        };
+    }
 }
 
 /// The kernel's words on one line; the whole verifier log goes to the debug log.

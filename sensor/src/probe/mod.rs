@@ -7,5 +7,8 @@ pub mod decode;
 pub mod facts;
 pub mod hooks;
 pub mod load;
+pub mod perf;
+pub mod privilege;
 pub mod process;
 pub mod reader;
+pub mod system;

@@ -6,13 +6,10 @@ use sensor_common::exec as raw;
 use sensor_common::record as plain;
 use sensor_common::tail;
 
-use super::decode::{DecodeError, Raw, Section, Sections, owned};
+use super::decode::{Decoded, Raw, Section, Sections, owned};
 use crate::event::Action;
 use crate::event::object::Object;
-use crate::event::process::{Exec, Exit, FileIdentity, Memfd, Process, Program};
-
-/// What every decoder gives.
-type Decoded = Result<(Option<Process>, Action), DecodeError>;
+use crate::event::process::{Exec, Exit, FileIdentity, Memfd, Program};
 
 /// Environment variables that matter to an investigation; the rest is dropped at once.
 const KEPT_VARIABLES: [&str; 16] = [

@@ -1,6 +1,7 @@
 //! The state of the host, kept up to date by events, and used to complete them: process
 //! table, names, control groups, hashes. Imports `event` only; never the probe.
 
+pub mod cgroups;
 pub mod container;
 pub mod hash;
 pub mod processes;
@@ -10,14 +11,18 @@ pub mod users;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cgroups::Cgroups;
 use container::{container, systemd_unit};
 use hash::Hasher;
 use processes::ProcessTable;
 use users::Users;
 
+use crate::event::privilege::Target;
 use crate::event::process::{Home, Names, Process, ProcessKey};
 use crate::event::{Action, Event};
 
+/// How many control groups are known at most.
+const CGROUPS_MAX: usize = 32_768;
 /// How often files that name users and groups are looked at again.
 const NAMES_EVERY: Duration = Duration::from_secs(5);
 
@@ -32,6 +37,7 @@ fn boot_id() -> String {
 pub struct Tracker {
     boot_id: String,
     processes: ProcessTable,
+    cgroups: Cgroups,
     users: Users,
     names_read: Instant,
     hasher: Hasher,
@@ -48,15 +54,19 @@ impl Tracker {
         Ok(Self {
             boot_id: boot_id(),
             processes: ProcessTable::new(max_processes),
+            cgroups: Cgroups::new(CGROUPS_MAX),
             users,
             names_read: Instant::now(),
             hasher: Hasher::start()?,
         })
     }
 
-    /// Learns the processes that are already there. Call it after the programs are attached
+    /// Learns the processes and control groups that are already there. Call it after the programs are attached
     /// and before the first event is applied: then no process falls between.
     pub fn seed(&mut self) {
+        if let Err(error) = self.cgroups.seed() {
+            tracing::warn!(%error, "no unified control group hierarchy: containers and services are known only of processes that were there before the sensor");
+        }
         for found in seed::processes() {
             self.processes.insert_seeded(found);
         }
@@ -71,9 +81,17 @@ impl Tracker {
                 self.processes.exec(process.key, process.ppid, Arc::clone(&exec.program));
                 self.hasher.want(process.key.pid, &exec.executable, &exec.program);
             }
+            Action::CgroupMkdir(cgroup) => self.cgroups.on_mkdir(cgroup),
+            Action::CgroupRmdir(cgroup) => self.cgroups.on_rmdir(cgroup),
             _ => {}
         }
         self.complete(process);
+        match &mut event.action {
+            Action::Ptrace(ptrace) => self.complete_target(&mut ptrace.target),
+            Action::VmWrite(write) => self.complete_target(&mut write.target),
+            Action::Setns(setns) => setns.target.iter_mut().for_each(|target| self.complete_target(target)),
+            _ => {}
+        }
         if matches!(event.action, Action::Exit(_)) {
             self.processes.exit(process.key);
         }
@@ -102,8 +120,14 @@ impl Tracker {
         process.entity = Some(self.entity(process.key));
         process.names = self.names(process);
         if process.home.cgroup.is_none() {
-            process.home = known.home.unwrap_or_default();
+            process.home = self.cgroups.home(process.cgroup_id).cloned().or(known.home).unwrap_or_default();
         }
+    }
+
+    fn complete_target(&self, target: &mut Target) {
+        let Some(key) = target.key else { return };
+        target.program = self.processes.describe(key, 0).program;
+        target.entity = Some(self.entity(key));
     }
 
     fn entity(&self, key: ProcessKey) -> Box<str> {

@@ -80,6 +80,7 @@ impl Btf {
     /// | query | answer |
     /// |---|---|
     /// | `task_struct.files`, `inode.__i_ctime.tv_sec` | offset of the member in bytes from the start of the first type; by-value members nest, pointers and arrays are not entered |
+    /// | `bit task_struct.in_execve` | the same in bits, of a bitfield too |
     /// | `sizeof inode`, `sizeof task_struct.comm` | size in bytes |
     /// | `enum pid_type.PIDTYPE_SID`, `enum .TCP_LISTEN` | value (two's complement when negative); without a name, of any unnamed enum |
     /// | `func vfs_rename` | 1 |
@@ -118,6 +119,7 @@ impl Btf {
         }
         match (a, b, c, words.next()) {
             (Some(path), None, None, None) => self.offset_of(path),
+            (Some("bit"), Some(path), None, None) => self.bit_of(path),
             (Some("sizeof"), Some(path), None, None) => self.size_of(path),
             (Some("enum"), Some(path), None, None) => self.enum_value(path),
             (Some("func"), Some(name), None, None) => {
@@ -153,6 +155,13 @@ impl Btf {
         let (name, members) = path.split_once('.').ok_or(Reason::BadQuery)?;
         self.first(name, |id, steps| {
             self.walk(id, members, steps).map(|(_, bytes)| bytes)
+        })
+    }
+
+    fn bit_of(&self, path: &str) -> Answer {
+        let (name, members) = path.split_once('.').ok_or(Reason::BadQuery)?;
+        self.first(name, |id, steps| {
+            self.walk_bits(id, members, steps).map(|found| found.bits)
         })
     }
 
@@ -280,11 +289,24 @@ impl Btf {
 
     /// Follows `a.b.c` from a record; answers the last member's type and its offset in bytes.
     fn walk(&self, start: u32, members: &str, steps: &mut Steps) -> Result<(u32, u32), Reason> {
-        let (mut type_id, mut bits) = (start, 0u32);
+        let found = self.walk_bits(start, members, steps)?;
+        if found.bitfield || found.bits % 8 != 0 {
+            return Err(Reason::Bitfield);
+        }
+        Ok((found.type_id, found.bits / 8))
+    }
+
+    /// As `walk`, but the last member may be a bitfield.
+    fn walk_bits(&self, start: u32, members: &str, steps: &mut Steps) -> Result<Member, Reason> {
+        let mut at = Member {
+            type_id: start,
+            bits: 0,
+            bitfield: false,
+        };
         for name in members.split('.') {
-            let record = self.strip(type_id, steps)?;
+            let record = self.strip(at.type_id, steps)?;
             if !record.is_record() {
-                return Err(if type_id == start {
+                return Err(if at.type_id == start {
                     Reason::NoType
                 } else {
                     Reason::NoMember
@@ -293,13 +315,12 @@ impl Btf {
             let found = self
                 .member(record, name.as_bytes(), 0, steps)?
                 .ok_or(Reason::NoMember)?;
-            bits = bits.checked_add(found.bits).ok_or(Reason::Malformed)?;
-            if found.bitfield || bits % 8 != 0 {
-                return Err(Reason::Bitfield);
-            }
-            type_id = found.type_id;
+            at = Member {
+                bits: at.bits.checked_add(found.bits).ok_or(Reason::Malformed)?,
+                ..found
+            };
         }
-        Ok((type_id, bits / 8))
+        Ok(at)
     }
 
     fn member(

@@ -68,6 +68,9 @@ fn kind_flag_splits_offset_and_width_and_bitfields_are_refused() {
     ] {
         assert_eq!(reason(&btf, query), Reason::Bitfield, "{query}");
     }
+    assert_eq!(btf.resolve("bit flagged.plain"), Ok(64));
+    assert_eq!(btf.resolve("bit flagged.bits"), Ok(96));
+    assert_eq!(btf.resolve("bit old.odd"), Ok(33));
     assert!(!btf.resolve("old.bits").unwrap_err().is_absent());
 }
 
