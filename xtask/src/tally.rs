@@ -5,14 +5,16 @@ use std::fmt;
 use std::ops::AddAssign;
 use std::process::ExitCode;
 
-/// How many tests passed, failed and were skipped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many tests passed, failed and were skipped, and which failed.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) skipped: u64,
     /// Tests of the running binary that skipped themselves, which its result will call passed.
     pending: u64,
+    /// Names of tests that failed, with where they did.
+    failures: Vec<String>,
 }
 
 /// A test that finds out while running that it cannot run here writes a line that starts with
@@ -26,6 +28,12 @@ impl Tally {
         // the mark need not be at the start of the line.
         if line.contains(SKIPPED) {
             self.pending += 1;
+        }
+        if let Some(name) = line
+            .strip_prefix("test ")
+            .and_then(|line| line.strip_suffix(" ... FAILED"))
+        {
+            self.failures.push(name.to_owned());
         }
         let Some(result) = line.strip_prefix("test result: ") else {
             return;
@@ -60,8 +68,24 @@ impl Tally {
 }
 
 impl Tally {
+    /// Says where these tests ran, for those that failed.
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        for name in &mut self.failures {
+            *name = format!("{place}: {name}");
+        }
+        self
+    }
+
+    /// The names of the failures, then the sum alone on the last line.
+    pub(crate) fn print(&self) {
+        for name in &self.failures {
+            println!("FAILED {name}");
+        }
+        println!("{self}");
+    }
+
     /// Success unless a test failed.
-    pub(crate) fn exit_code(self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         if self.failed == 0 {
             ExitCode::SUCCESS
         } else {
@@ -77,11 +101,13 @@ impl AddAssign for Tally {
             failed,
             skipped,
             pending,
+            failures,
         } = other;
         self.passed += passed;
         self.failed += failed;
         self.skipped += skipped;
         self.pending += pending;
+        self.failures.extend(failures);
     }
 }
 
@@ -110,30 +136,20 @@ mod tests {
         let text = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s\n\
                     noise\n\
                     test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n";
-        assert_eq!(
-            tally(text),
-            Tally {
-                passed: 15,
-                failed: 2,
-                skipped: 1,
-                pending: 0
-            }
-        );
+        assert_eq!(tally(text).to_string(), "15 passed, 2 failed, 1 skipped");
     }
 
     #[test]
     fn a_test_that_skips_itself_is_not_passed() {
         let text = "test a ... test-skipped: a: no trampolines\nok\n\
                     test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(
-            tally(text),
-            Tally {
-                passed: 1,
-                failed: 0,
-                skipped: 1,
-                pending: 0
-            }
-        );
+        assert_eq!(tally(text).to_string(), "1 passed, 0 failed, 1 skipped");
+    }
+
+    #[test]
+    fn failures_are_named_with_their_place() {
+        let tally = tally("test a ... ok\ntest b::c ... FAILED\n").at("6.1-on");
+        assert_eq!(tally.failures, ["6.1-on: b::c"]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         sum += vm::matrix(workspace, &vm::everything(), &sensor, &tests)?;
     }
     println!("test: done in {:.0} s", started.elapsed().as_secs_f64());
-    println!("{sum}");
+    sum.print();
     Ok(sum.exit_code())
 }
 

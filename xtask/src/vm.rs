@@ -93,7 +93,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let sensor = build::sensor(workspace)?;
     let tests = artifacts::end_to_end(workspace)?;
     let tally = matrix(workspace, args, &sensor, &tests)?;
-    println!("{tally}");
+    tally.print();
     Ok(tally.exit_code())
 }
 
@@ -167,8 +167,8 @@ pub(crate) fn matrix(
     );
     for ((_, outcome), title) in outcomes.into_iter().zip(titles) {
         let outcome = outcome?;
-        sum += outcome.tally;
         println!("{}", row(&title, &outcome));
+        sum += outcome.tally.at(&title);
     }
     println!();
     Ok(sum)
