@@ -1,0 +1,224 @@
+//! Bad input and bad times: what the sensor does when it is not let, not fed, or not read.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use sensor_tests::{Launch, PATIENCE, field, sensor_binary, skip, text};
+
+fn sensor(arguments: &[&str]) -> Output {
+    Command::new(sensor_binary().unwrap()).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Ids of all BPF links the kernel has.
+fn links() -> Vec<u32> {
+    #[repr(C)]
+    struct Next {
+        start: u32,
+        next: u32,
+        flags: u32,
+    }
+    const BPF_LINK_GET_NEXT_ID: libc::c_int = 31;
+    let mut ids = Vec::new();
+    let mut attr = Next { start: 0, next: 0, flags: 0 };
+    loop {
+        // SAFETY: `attr` is the beginning of `union bpf_attr` for this command, and lives
+        // through the call.
+        let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_LINK_GET_NEXT_ID, &raw mut attr, size_of::<Next>()) };
+        if result < 0 {
+            return ids;
+        }
+        ids.push(attr.next);
+        attr.start = attr.next;
+    }
+}
+
+/// Waits until a condition holds; what is waited for happens in another process.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn without_root_it_says_so() {
+    let output = Command::new(sensor_binary().unwrap()).args(["run"]).uid(65534).gid(65534).output();
+    let Ok(output) = output else { return skip("the binary is not readable for others here") };
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("needs root"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_one_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sensor.toml");
+    std::fs::write(&path, "[limits]\nfile_ring_kb = 64\n").unwrap();
+    let output = sensor(&["run", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("did you mean `file_ring_kib`?"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("sensor.toml"));
+}
+
+#[test]
+fn an_unknown_kind_of_event_is_refused() {
+    let output = sensor(&["run", "--events", "proces.exec"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("process.exec"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_second_sensor_names_the_first() {
+    let running = Launch::default().start().unwrap();
+    let output = sensor(&["run", "--runtime-directory", running.directory().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3));
+    let message = stderr(&output);
+    assert!(message.contains("already running") && message.contains(&running.pid().to_string()), "{message}");
+}
+
+#[test]
+fn status_answers_and_balances() {
+    let running = Launch::default().start().unwrap();
+    let output = sensor(&["status", "--json", "--runtime-directory", running.directory().to_str().unwrap()]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["pid"], running.pid());
+    assert!(!report["services"].as_array().unwrap().is_empty());
+    let none = sensor(&["status", "--runtime-directory", "/nonexistent"]);
+    assert_eq!(none.status.code(), Some(3));
+    assert!(stderr(&none).contains("no sensor answers"));
+}
+
+#[test]
+fn nothing_stays_attached_after_a_kill() {
+    let before = links();
+    let running = Launch::default().start().unwrap();
+    assert!(links().len() > before.len());
+    let pid = i32::try_from(running.pid()).unwrap();
+    // SAFETY: no memory is passed; the child is ours and not yet waited for.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    drop(running);
+    eventually("links of the killed sensor remain", || links().iter().all(|id| before.contains(id)));
+}
+
+#[test]
+fn it_starts_again_after_a_kill_in_the_same_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut child = Command::new(sensor_binary().unwrap())
+            .args(["run", "--output", "json", "--runtime-directory", directory.path().to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = [0; 1];
+        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        child
+    };
+    for _ in 0..2 {
+        let mut child = start();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn it_ends_when_nobody_reads_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = Command::new(sensor_binary().unwrap())
+        .args(["run", "--output", "json", "--runtime-directory", directory.path().to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 1]).unwrap();
+    drop(stdout);
+    eventually("it went on without a reader", || {
+        let _ = Command::new("/bin/true").status();
+        child.try_wait().unwrap().is_some()
+    });
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_full_disk_is_counted_and_survived() {
+    let running = Command::new(sensor_binary().unwrap())
+        .args(["run", "--output", "json", "--duration", "3s", "--runtime-directory"])
+        .arg(tempfile::tempdir().unwrap().path())
+        .stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..100 {
+        let _ = Command::new("/bin/true").status();
+    }
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains("cannot be written"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_ring_that_is_too_small_loses_visibly_and_to_the_last_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sensor.toml");
+    std::fs::write(&path, "[limits]\nprocess_ring_kib = 64\n").unwrap();
+    let mut running = Launch::default().with(["--config", path.to_str().unwrap()]).start().unwrap();
+    let pid = i32::try_from(running.pid()).unwrap();
+    // SAFETY: no memory is passed; the child is ours. Stopped, it cannot read its rings.
+    unsafe { libc::kill(pid, libc::SIGSTOP) };
+    for _ in 0..200 {
+        let _ = Command::new("/bin/true").arg("x".repeat(500)).status();
+    }
+    // SAFETY: as above.
+    unsafe { libc::kill(pid, libc::SIGCONT) };
+    let lost = running.wait_for(|event| text(event, "event.dataset") == "sensor.lost").unwrap();
+    assert_eq!(text(&lost, "sensor.lost.reason"), "ring buffer full");
+    assert!(field(&lost, "sensor.lost.count").as_u64().unwrap() > 0);
+    let finished = running.stop().unwrap();
+    assert!(finished.balances(), "{}", finished.account);
+    let reported: u64 = finished
+        .events
+        .iter()
+        .filter(|event| text(event, "event.dataset") == "sensor.lost")
+        .filter_map(|event| field(event, "sensor.lost.count").as_u64())
+        .sum();
+    let counted: u64 = finished.account["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["lost_ring"].as_u64().unwrap() + line["lost_scratch"].as_u64().unwrap())
+        .sum();
+    assert_eq!(reported, counted);
+}
+
+#[test]
+fn hostile_names_do_not_reach_the_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let evil = directory.path().join("\x1b[31mls\r\n");
+    std::fs::copy("/bin/true", &evil).unwrap();
+    let mut child = Command::new(sensor_binary().unwrap())
+        .args(["run", "--output", "pretty", "--duration", "2s", "--events", "process.exec", "--runtime-directory"])
+        .arg(directory.path().join("run"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut first = vec![0; 4];
+    stdout.read_exact(&mut first).unwrap();
+    let mut everything = first;
+    let mut tries = 0;
+    while child.try_wait().unwrap().is_none() && tries < 20 {
+        let _ = Command::new(&evil).args(["\x1b]0;x\x07", "\u{202e}"]).status();
+        tries += 1;
+    }
+    stdout.read_to_end(&mut everything).unwrap();
+    child.wait().unwrap();
+    let shown = String::from_utf8(everything).unwrap();
+    assert!(shown.contains("\\x1b[31mls"), "{shown}");
+    assert!(!shown.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'));
+    std::io::stderr().flush().unwrap();
+}
