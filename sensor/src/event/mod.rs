@@ -5,7 +5,7 @@
 
 pub mod dns;
 #[cfg(test)]
-mod ecs_check;
+pub mod ecs_check;
 pub mod field;
 pub mod flags;
 pub mod health;

@@ -269,6 +269,7 @@ impl<'a> Sections<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::ecs_check::assert_ecs;
     use proptest::prelude::*;
     use sensor_common::record::Plain;
     use zerocopy::IntoBytes;
@@ -305,6 +306,38 @@ mod tests {
                 let _ = event.action.summary();
             }
         }
+    }
+
+    /// Every kind, with a body of every sort of number, comes out as ECS has it.
+    #[test]
+    fn events_of_every_kind_are_ecs() {
+        for (kind, _, name) in kind::ALL {
+            for byte in [0, 1, 0x41, 0xff] {
+                let mut bytes = header(*kind, 1_200).as_bytes().to_vec();
+                bytes.resize(1_200, byte);
+                let Some(event) = decode_with_any_tail(&mut bytes) else {
+                    continue;
+                };
+                assert_eq!(event.action.label().name, *name);
+                let line = crate::export::json::ecs(&event).unwrap();
+                assert_ecs(&serde_json::from_str(&line).unwrap());
+            }
+        }
+    }
+
+    /// Shortens a record until its fixed part fits and its tail is empty.
+    fn decode_with_any_tail(bytes: &mut Vec<u8>) -> Option<Event> {
+        while bytes.len() > size_of::<Header>() {
+            let kind = peek(bytes)?.0;
+            bytes.splice(..4, (bytes.len() as u32).to_ne_bytes());
+            match DECODER.decode(bytes) {
+                Ok(event) => return Some(event),
+                Err(DecodeError::Kind(_)) => return None,
+                Err(_) => bytes.truncate(bytes.len() - 8),
+            }
+            debug_assert_eq!(kind, peek(bytes)?.0);
+        }
+        None
     }
 
     #[test]
