@@ -1,1 +1,202 @@
-//! End-to-end tests.
+//! Drives the real sensor for end-to-end tests: starts the binary, reads its JSON lines as
+//! they come, stops it, and hands over the final account. Knows nothing of what is tested.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+/// How long to wait for something that has to come.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The binary under test: `SENSOR_BIN`, set by `cargo xtask test` and `cargo xtask vm`.
+///
+/// # Errors
+/// When the variable is not set.
+pub fn sensor_binary() -> Result<PathBuf> {
+    std::env::var_os("SENSOR_BIN")
+        .map(PathBuf::from)
+        .context("SENSOR_BIN is not set; run the end-to-end tests with `cargo xtask test`")
+}
+
+/// An event as the sensor printed it, flat: dotted names.
+pub type Event = Value;
+
+/// A field of an event, null when it has none.
+#[must_use]
+pub fn field<'e>(event: &'e Event, name: &str) -> &'e Value {
+    event.get(name).unwrap_or(&Value::Null)
+}
+
+/// A field as text, empty when it has none.
+#[must_use]
+pub fn text<'e>(event: &'e Event, name: &str) -> &'e str {
+    field(event, name).as_str().unwrap_or_default()
+}
+
+/// How to start the sensor.
+#[derive(Debug, Default)]
+pub struct Launch {
+    arguments: Vec<String>,
+}
+
+impl Launch {
+    /// With these further arguments to `sensor run`.
+    #[must_use]
+    pub fn with<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Starts it and waits until it watches.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(self) -> Result<Sensor> {
+        let directory = tempdir()?;
+        let mut child = Command::new(sensor_binary()?)
+            .args(["run", "--output", "json", "--schema", "native", "--runtime-directory"])
+            .arg(&directory)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the sensor")?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut sensor = Sensor { child, lines, seen: Vec::new(), directory };
+        sensor.wait_for(|event| text(event, "event.dataset") == "sensor.started")?;
+        Ok(sensor)
+    }
+}
+
+/// A directory of its own below the temporary one, for this process and call.
+fn tempdir() -> Result<PathBuf> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("sensor-test-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(path)
+}
+
+/// A running sensor.
+pub struct Sensor {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<Event>,
+    directory: PathBuf,
+}
+
+/// What a run left behind.
+pub struct Finished {
+    /// All events, in the order they were printed.
+    pub events: Vec<Event>,
+    /// The account of the last event.
+    pub account: Value,
+    /// Verdict and words of the last event.
+    pub detail: String,
+}
+
+impl Sensor {
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its runtime directory.
+    #[must_use]
+    pub fn directory(&self) -> &std::path::Path {
+        &self.directory
+    }
+
+    /// Waits for an event that has not been waited for yet; earlier ones count as well.
+    ///
+    /// # Errors
+    /// When it does not come in time, or the sensor ends.
+    pub fn wait_for(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<Event> {
+        if let Some(event) = self.seen.iter().find(|event| wanted(event)) {
+            return Ok(event.clone());
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let event = self.next(deadline)?;
+            self.seen.push(event.clone());
+            if wanted(&event) {
+                return Ok(event);
+            }
+        }
+    }
+
+    fn next(&mut self, deadline: Instant) -> Result<Event> {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => serde_json::from_str(&line).with_context(|| format!("not JSON: {line}")),
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("the event did not come; {} others did", self.seen.len())
+            }
+            Err(RecvTimeoutError::Disconnected) => bail!("the sensor ended: {:?}", self.child.wait()),
+        }
+    }
+
+    /// Stops it as a service manager would, and collects everything it printed.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub fn stop(mut self) -> Result<Finished> {
+        let pid = i32::try_from(self.child.id())?;
+        // SAFETY: no memory is passed; the child is ours and not yet waited for.
+        unsafe { libc::kill(pid, libc::SIGTERM) };
+        let stopped = self.wait_for(|event| text(event, "event.dataset") == "sensor.stopped")?;
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("the sensor ended with {status}");
+        }
+        Ok(Finished {
+            account: serde_json::from_str(text(&stopped, "sensor.account"))
+                .context("the last event has no account")?,
+            detail: text(&stopped, "sensor.health.detail").to_owned(),
+            events: std::mem::take(&mut self.seen),
+        })
+    }
+}
+
+impl Drop for Sensor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Finished {
+    /// A number of the account.
+    #[must_use]
+    pub fn count(&self, kind: &str, column: &str) -> u64 {
+        let lines = self.account.get("lines").and_then(Value::as_array);
+        lines
+            .into_iter()
+            .flatten()
+            .find(|line| line.get("kind").and_then(Value::as_str) == Some(kind))
+            .and_then(|line| line.get(column)?.as_u64())
+            .unwrap_or(0)
+    }
+
+    /// Whether every event is accounted for.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.detail == "every event accounted for"
+    }
+}
