@@ -50,11 +50,10 @@ static WAKE_AT_BYTES: u64 = 0;
 /// Largest fixed part of a record with a variable part.
 const FIXED_MAX: usize = 1024;
 
-/// A record under construction, and room for a path that is written back to front.
+/// A record under construction.
 #[repr(C, align(8))]
 pub struct Scratch {
     record: [u8; FIXED_MAX + TAIL_MAX + 4 + ARGV_MAX + 1],
-    path: [u8; path::BUFFER],
 }
 
 /// Counts an event of this kind; to be called once, first thing, in every program.
@@ -155,13 +154,13 @@ pub fn variable<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T, &mut 
     };
     // SAFETY: as above.
     unsafe { *used = slot + 1 };
-    build(kind, lane, scratch, fill);
+    build(kind, lane, scratch, slot, fill);
     // SAFETY: as above.
     unsafe { *used = slot };
 }
 
 #[inline(always)]
-fn build<T: 'static>(kind: u16, lane: u8, scratch: *mut Scratch, fill: impl FnOnce(&mut T, &mut Tail)) {
+fn build<T: 'static>(kind: u16, lane: u8, scratch: *mut Scratch, slot: u32, fill: impl FnOnce(&mut T, &mut Tail)) {
     const { assert!(size_of::<T>() <= FIXED_MAX && align_of::<T>() <= 8) };
     // SAFETY: the slot is ours until we give it back; `T` is plain data that fits before the
     // tail, and is wholly written by `fill` and the header.
@@ -170,7 +169,7 @@ fn build<T: 'static>(kind: u16, lane: u8, scratch: *mut Scratch, fill: impl FnOn
         let mut tail = Tail {
             at: record.add(size_of::<T>()),
             len: 0,
-            path: (&raw mut (*scratch).path).cast::<u8>(),
+            slot,
         };
         fill(&mut *record.cast::<T>(), &mut tail);
         let len = size_of::<T>() + (black_box(tail.len) & (TAIL_MAX - 1));
@@ -191,7 +190,7 @@ fn build<T: 'static>(kind: u16, lane: u8, scratch: *mut Scratch, fill: impl FnOn
 pub struct Tail {
     at: *mut u8,
     len: usize,
-    path: *mut u8,
+    slot: u32,
 }
 
 impl Tail {
@@ -264,13 +263,14 @@ impl Tail {
     /// The absolute path of `location`.
     #[inline(always)]
     pub fn path(&mut self, tag: u8, location: Location) {
-        let walked = path::walk(location, self.path);
+        let Some(buffer) = path::buffer(self.slot) else { return };
+        let walked = path::walk(location, self.slot);
         let start = black_box(walked.start) & PATH_MAX;
         let len = black_box(PATH_MAX.wrapping_sub(start)) & PATH_MAX;
         let Some(offset) = self.room(len) else { return };
         // SAFETY: source and destination have room (see the type, and `path::BUFFER`).
         unsafe {
-            bpf_probe_read_kernel(self.at.add(offset + Self::HEAD).cast(), len as u32, self.path.add(start).cast());
+            bpf_probe_read_kernel(self.at.add(offset + Self::HEAD).cast(), len as u32, buffer.add(start).cast());
         }
         self.close(offset, tag, if walked.truncated { TRUNCATED } else { 0 }, len);
     }

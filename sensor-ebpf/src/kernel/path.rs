@@ -5,7 +5,9 @@
 use core::hint::black_box;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use sensor_common::limits::{NAME_MAX, PATH_DEPTH_MAX, PATH_MAX};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
+use sensor_common::limits::{NAME_MAX, PATH_DEPTH_MAX, PATH_MAX, SCRATCH_SLOTS};
 
 use super::{Address, follow, read};
 use crate::fact;
@@ -41,6 +43,20 @@ impl Location {
     }
 }
 
+/// Path buffers, one per scratch slot of the CPU.
+#[map]
+static PATHS: PerCpuArray<Buffer> = PerCpuArray::with_max_entries(SCRATCH_SLOTS, 0);
+
+/// Room for one path, written from the end.
+#[repr(C, align(8))]
+pub struct Buffer([u8; BUFFER]);
+
+/// The path buffer that belongs to a scratch slot.
+#[inline(always)]
+pub fn buffer(slot: u32) -> Option<*mut u8> {
+    PATHS.get_ptr_mut(slot).map(|buffer| buffer.cast())
+}
+
 /// Where the path begins in the buffer (it ends at [`PATH_MAX`]), and whether it is whole.
 #[derive(Clone, Copy)]
 pub struct Walked {
@@ -49,6 +65,16 @@ pub struct Walked {
     /// The root was not reached within the bounds.
     pub truncated: bool,
 }
+
+/// Walks from `location` to the root and leaves the path in `buffer(slot)[start..PATH_MAX]`.
+#[inline(always)]
+pub fn walk(location: Location, slot: u32) -> Walked {
+    let result = path_walk(location.mnt as u64, location.dentry as u64, slot);
+    Walked { start: (result & PATH_MAX as u64) as usize, truncated: result & TRUNCATED != 0 }
+}
+
+/// Set in the result of [`path_walk`] when the root was not reached.
+const TRUNCATED: u64 = 1 << 32;
 
 /// `struct dentry` reads that the walk needs at each step.
 #[derive(Clone, Copy)]
@@ -67,24 +93,33 @@ fn step(dentry: Address) -> Step {
     }
 }
 
-/// Walks from `location` to the root and leaves the path in `buffer[start..PATH_MAX]`.
+/// The walk itself; gives the start, and [`TRUNCATED`].
 ///
-/// VERIFIER: one bounded loop; the only variable pointer arithmetic is a masked position, and
-/// the component length is masked right before the copy.
-#[inline(always)]
-pub fn walk(location: Location, buffer: *mut u8) -> Walked {
-    let mut dentry = location.dentry;
+/// VERIFIER: a global function, which the verifier goes through once per program and not once
+/// per call; such functions take numbers only on 5.10. One bounded loop; the only variable
+/// pointer arithmetic is a masked position, and the component length is masked right before
+/// the copy.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn path_walk(mnt: u64, dentry: u64, slot: u32) -> u64 {
+    let Some(buffer) = buffer(slot) else {
+        return TRUNCATED;
+    };
+    let mnt = mnt as Address;
+    let mut dentry = dentry as Address;
     // `struct mount` contains the `struct vfsmount` that paths point to.
-    let mut mount = location.mnt.wrapping_sub(fact!(mount_mnt) as usize);
-    let mut mount_root = follow(location.mnt, fact!(vfsmount_root));
-    let mut start = PATH_MAX;
-    let mut truncated = true;
+    let mut mount = mnt.wrapping_sub(fact!(mount_mnt) as usize);
+    let mut mount_root = follow(mnt, fact!(vfsmount_root));
+    // Opaque from the beginning, so that the verifier sees one state where the loop goes on
+    // with a component and where it goes on with a mount hop.
+    let mut start = black_box(PATH_MAX) & PATH_MAX;
+    let mut truncated = TRUNCATED;
 
     for _ in 0..PATH_DEPTH_MAX {
         if core::ptr::eq(dentry, mount_root) {
             let parent_mount = follow(mount, fact!(mount_parent));
             if core::ptr::eq(parent_mount, mount) {
-                truncated = false;
+                truncated = 0;
                 break;
             }
             dentry = follow(mount, fact!(mount_mountpoint));
@@ -97,7 +132,7 @@ pub fn walk(location: Location, buffer: *mut u8) -> Walked {
             // The root of a file system that is not mounted: pipes, sockets, memory files,
             // detached mounts. Its name is all there is.
             start = prepend(buffer, start, name, len, false);
-            truncated = false;
+            truncated = 0;
             break;
         }
         if len + 1 > start {
@@ -111,7 +146,7 @@ pub fn walk(location: Location, buffer: *mut u8) -> Walked {
         // SAFETY: a constant index inside the buffer.
         unsafe { *buffer.add(PATH_MAX - 1) = b'/' };
     }
-    Walked { start, truncated }
+    start as u64 | truncated
 }
 
 /// Puts `/name` (or just `name`) before what is already there; gives the new start.

@@ -7,7 +7,7 @@ use std::{fs, mem};
 use serde::Serialize;
 
 use super::{Failure, NO, OK, REFUSED};
-use crate::probe::load::{self, LoadError, Sizes};
+use crate::probe::load::{self, LoadError, ProgramCost, Sizes};
 use crate::status::Service;
 
 /// Options of `sensor doctor`.
@@ -37,6 +37,7 @@ struct Report {
     verdict: &'static str,
     checks: Vec<Check>,
     services: Vec<Service>,
+    programs: Vec<ProgramCost>,
     missing_facts: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -67,12 +68,14 @@ fn examine() -> Report {
         verdict: "blind",
         checks: checks(),
         services: Vec::new(),
+        programs: Vec::new(),
         missing_facts: Vec::new(),
         error: None,
     };
     match outcome {
         Ok(loaded) => {
             report.services = loaded.served.iter().map(Service::from).collect();
+            report.programs = loaded.programs();
             report.missing_facts =
                 loaded.facts.by_name().into_iter().filter_map(|(name, value)| value.is_none().then_some(name)).collect();
             let served = report.services.iter().filter(|service| !service.hooks.is_empty()).count();

@@ -90,6 +90,40 @@ pub struct Loaded {
     attached: Vec<(&'static str, Attached)>,
 }
 
+/// One program as the kernel has it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ProgramCost {
+    /// Its name in the object.
+    pub name: String,
+    /// Instructions the verifier went through, known from 5.16 on.
+    pub verified_instructions: Option<u32>,
+    /// Bytes of machine code.
+    pub jited_bytes: u32,
+}
+
+impl Loaded {
+    /// The programs in use, dearest to verify first.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramCost> {
+        let mut programs: Vec<_> = self
+            .ebpf
+            .programs()
+            .filter_map(|(name, program)| {
+                let info = program.info().ok()?;
+                Some(ProgramCost {
+                    name: name.to_owned(),
+                    verified_instructions: info.verified_instruction_count(),
+                    jited_bytes: info.size_jitted(),
+                })
+            })
+            .collect();
+        programs.sort_by(|a, b| {
+            (b.verified_instructions, &b.jited_bytes).cmp(&(a.verified_instructions, &a.jited_bytes))
+        });
+        programs
+    }
+}
+
 /// Loads the object and attaches all it can.
 ///
 /// # Errors
