@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Failure, NO, OK, REFUSED};
 use crate::probe::load::{self, LoadError, ProgramCost, Sizes};
+use crate::probe::privileges;
 use crate::status::Service;
 
 /// Options of `sensor doctor`.
@@ -84,6 +85,7 @@ fn examine() -> Report {
                 served if served < report.services.len() => "degraded",
                 _ => "healthy",
             };
+            loaded.detach();
         }
         Err(error) => report.error = Some(explain(&error)),
     }
@@ -105,17 +107,16 @@ fn explain(error: &LoadError) -> String {
 }
 
 fn checks() -> Vec<Check> {
-    // SAFETY: no preconditions.
-    let root = unsafe { libc::geteuid() } == 0;
+    let missing = privileges::missing();
     let lsm = fs::read_to_string("/sys/kernel/security/lsm").ok();
     let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
     let jit = first_line("/proc/sys/net/core/bpf_jit_enable");
     vec![
         Check {
             name: "privileges",
-            good: root,
-            found: if root { "root".to_owned() } else { "not root".to_owned() },
-            advice: (!root).then_some("run as root"),
+            good: missing.is_empty(),
+            found: if missing.is_empty() { "enough".to_owned() } else { format!("missing {}", missing.join(", ")) },
+            advice: Some("run as root, with these capabilities"),
         },
         Check {
             name: "kernel types (BTF)",

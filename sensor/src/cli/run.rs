@@ -18,6 +18,7 @@ use crate::export::writer::{Output, Schema, Writer};
 use crate::pipeline::{Pipeline, Selection};
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::load::{self, Loaded, Sizes};
+use crate::probe::privileges;
 use crate::probe::reader::{self, Reader, Rings};
 use crate::status::Status;
 use crate::track::Tracker;
@@ -88,7 +89,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
             Failure::usage(anyhow!("no kind of event is called {name:?}; there are {}", known.join(", ")))
         })?
     };
-    require_root()?;
+    require_privileges()?;
     let instance = Instance::claim(&config.runtime_directory).map_err(Failure::refused)?;
     let loaded = load::load(Sizes {
         process_ring: config.limits.process_ring_kib * 1024,
@@ -98,15 +99,20 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
     watch(&config, selection, duration, instance, loaded).map_err(Failure::refused)
 }
 
-/// Loading BPF programs needs privileges; say so before the kernel does in its own words.
-fn require_root() -> Result<(), Failure> {
-    // SAFETY: no preconditions.
-    if unsafe { libc::geteuid() } == 0 {
+/// Observing others needs privileges; say so before the kernel does in its own words.
+fn require_privileges() -> Result<(), Failure> {
+    let missing = privileges::missing();
+    if missing.is_empty() {
         return Ok(());
     }
-    Err(Failure::refused(anyhow!(
-        "this needs root: the kernel lets only privileged processes observe others. Try `sudo sensor run`"
-    )))
+    // SAFETY: no preconditions.
+    let root = unsafe { libc::geteuid() } == 0;
+    let advice = if root {
+        "root has been stripped of them, by a container or a service manager; give them back to this one"
+    } else {
+        "this needs root: try `sudo sensor run`"
+    };
+    Err(Failure::refused(anyhow!("missing privileges: {}; {advice}", missing.join(", "))))
 }
 
 fn watch(
@@ -141,7 +147,7 @@ fn watch(
     tracing::debug!(reason, "stopping");
 
     // Programs off first; then, once none is running any more, the last records can be read.
-    drop(loaded);
+    loaded.detach();
     wait_for_programs();
     reader.finish();
     stop.store(true, Ordering::Release);

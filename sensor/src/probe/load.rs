@@ -2,6 +2,7 @@
 //! what the kernel took and what it refused.
 
 use std::os::fd::AsFd as _;
+use std::thread;
 
 use aya::programs::{Program, ProgramError};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, VerifierLogLevel};
@@ -86,7 +87,6 @@ pub struct Loaded {
     pub served: Vec<Served>,
     /// The kernel's facts.
     pub facts: KernelFacts,
-    #[expect(dead_code, reason = "held, not used")]
     attached: Vec<(&'static str, Attached)>,
 }
 
@@ -102,6 +102,20 @@ pub struct ProgramCost {
 }
 
 impl Loaded {
+    /// Detaches everything. Each hook makes the kernel wait until nobody can be in the program
+    /// any more; all at once, they wait together.
+    pub fn detach(mut self) {
+        thread::scope(|scope| {
+            // A thread that cannot be had only costs time: what it was to drop is dropped here.
+            for (_, attached) in self.attached.drain(..) {
+                let _ = thread::Builder::new().spawn_scoped(scope, move || drop(attached));
+            }
+            for (_, program) in self.ebpf.programs_mut() {
+                let _ = thread::Builder::new().spawn_scoped(scope, move || unload(program));
+            }
+        });
+    }
+
     /// The programs in use, dearest to verify first.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramCost> {
@@ -235,22 +249,31 @@ impl Hooker<'_> {
 
     fn unload(&mut self, name: &str) {
         self.attached.retain(|(program, _)| *program != name);
-        // Not loaded is fine: that is what is wanted.
-        let _ = match self.ebpf.program_mut(name) {
-            Some(Program::BtfTracePoint(program)) => program.unload(),
-            Some(Program::FEntry(program)) => program.unload(),
-            Some(Program::FExit(program)) => program.unload(),
-            Some(Program::TracePoint(program)) => program.unload(),
-            _ => Ok(()),
-        };
+        if let Some(program) = self.ebpf.program_mut(name) {
+            unload(program);
+        }
     }
+}
+
+/// Takes a program out of the kernel, and so off its hook.
+fn unload(program: &mut Program) {
+    // Not loaded is fine: that is what is wanted.
+    let _ = match program {
+        Program::BtfTracePoint(program) => program.unload(),
+        Program::FEntry(program) => program.unload(),
+        Program::FExit(program) => program.unload(),
+        Program::TracePoint(program) => program.unload(),
+        _ => Ok(()),
+    };
 }
 
 /// The kernel's words on one line; the whole verifier log goes to the debug log.
 fn describe(error: &ProgramError) -> String {
     if let ProgramError::LoadError { io_error, verifier_log } = error {
         tracing::debug!(%verifier_log, "the verifier refused a program");
-        return format!("refused by the verifier: {io_error}");
+        // Without a word from the verifier, it is the kernel that does not want such programs.
+        let who = if verifier_log.to_string().is_empty() { "the kernel" } else { "the verifier" };
+        return format!("refused by {who}: {io_error}");
     }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

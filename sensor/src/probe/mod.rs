@@ -9,6 +9,7 @@ pub mod hooks;
 pub mod load;
 pub mod perf;
 pub mod privilege;
+pub mod privileges;
 pub mod process;
 pub mod reader;
 pub mod system;
