@@ -1,5 +1,5 @@
 //! The one-way street from raw records to output: decode → track → write. Runs on a thread of
-//! its own; takes records from the reader's queue and owns everything downstream of it.
+//! its own; takes records from the reader's queues and owns everything downstream of it.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::event::{Action, Event, EventId, Stamp};
 use crate::export::writer::{Writer, Written};
 use crate::probe::account::Account;
 use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
-use crate::probe::reader::Frame;
+use crate::probe::reader::{Frame, Lanes};
 use crate::status::Status;
 use crate::track::Tracker;
 
-/// Records taken from the queue at a time, and brought into the order of their times.
+/// Records taken from each queue at a time, and brought into the order of their times.
 const BATCH: usize = 4_096;
 /// How often the account is taken and losses are looked for.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ impl Selection {
 
 /// The pipeline.
 pub struct Pipeline<W: Write> {
-    queue: HeapCons<Frame>,
+    queues: Lanes<HeapCons<Frame>>,
     decoder: Decoder,
     tracker: Tracker,
     writer: Writer<W>,
@@ -85,7 +85,7 @@ pub struct Pipeline<W: Write> {
 impl<W: Write> Pipeline<W> {
     /// Puts one together; `run` is a random number for event ids.
     pub fn new(
-        queue: HeapCons<Frame>,
+        queues: Lanes<HeapCons<Frame>>,
         run: u32,
         tracker: Tracker,
         writer: Writer<W>,
@@ -94,7 +94,7 @@ impl<W: Write> Pipeline<W> {
     ) -> Self {
         let clock = Clock::now();
         Self {
-            queue,
+            queues,
             decoder: Decoder { run, clock },
             tracker,
             writer,
@@ -107,19 +107,19 @@ impl<W: Write> Pipeline<W> {
         }
     }
 
-    /// Works until `stop` is set and the queue is empty, or nobody reads the output.
+    /// Works until `stop` is set and the queues are empty, or nobody reads the output.
     pub fn run(mut self, stop: &AtomicBool) {
         self.tracker.seed();
         self.verdict = self.status.verdict(&self.account);
         self.say(Change::Started, self.status.summary(), None);
         loop {
-            // Read before the queue is emptied, so that what was queued before it is seen.
+            // Read before the queue is emptied, so that what was queued before is seen.
             let last = stop.load(Ordering::Acquire);
             if self.turn() == Written::Closed {
                 self.status.output_closed.store(true, Ordering::Release);
                 return;
             }
-            if self.queue.is_empty() {
+            if self.queues.process.is_empty() && self.queues.file.is_empty() {
                 if last {
                     break;
                 }
@@ -130,11 +130,12 @@ impl<W: Write> Pipeline<W> {
     }
 
     fn turn(&mut self) -> Written {
-        let mut batch: Vec<(u64, u16, Frame)> = Vec::with_capacity(self.queue.occupied_len().min(BATCH));
-        while batch.len() < BATCH {
-            let Some(frame) = self.queue.try_pop() else { break };
-            let (kind, time) = peek(&frame).unwrap_or_default();
-            batch.push((time, kind, frame));
+        let mut batch: Vec<(u64, u16, Frame)> = Vec::new();
+        for queue in [&mut self.queues.process, &mut self.queues.file] {
+            batch.extend(queue.pop_iter().take(BATCH).map(|frame| {
+                let (kind, time) = peek(&frame).unwrap_or_default();
+                (time, kind, frame)
+            }));
         }
         // Two lanes and several CPUs: nearly sorted, stable for equal times.
         batch.sort_by_key(|(time, _, _)| *time);
@@ -197,6 +198,11 @@ impl<W: Write> Pipeline<W> {
             for (count, reason) in reasons.into_iter().filter(|(count, _)| *count > 0) {
                 self.own(Action::Lost(Lost { kind: line.kind, count, reason, from, to }));
             }
+        }
+        let skipped = account.skipped.saturating_sub(self.account.skipped);
+        if skipped > 0 {
+            let reason = "the kernel skipped a program that was still running on that CPU";
+            self.own(Action::Lost(Lost { kind: "unknown", count: skipped, reason, from, to }));
         }
         let (processes, forgotten) = self.tracker.table_size();
         self.status.processes.store(processes as u64, Ordering::Relaxed);

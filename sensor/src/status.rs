@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::event::health::Verdict;
 use crate::probe::account::{Account, KernelSide, UserSide};
 use crate::probe::load::Served;
+use crate::probe::programs::{Programs, Runs};
 
 /// How one group of events is served.
 #[derive(Clone, Debug, Serialize)]
@@ -48,6 +49,7 @@ pub struct Status {
     /// How each group of events is served.
     pub services: Vec<Service>,
     kernel: KernelSide,
+    programs: Programs,
     /// This side of the account.
     pub user: Arc<UserSide>,
     /// Processes in the table.
@@ -79,16 +81,19 @@ pub struct Report {
     pub processes: u64,
     /// Processes forgotten for want of room.
     pub processes_forgotten: u64,
+    /// How the programs fare.
+    pub programs: Vec<Runs>,
 }
 
 impl Status {
     /// At the start.
     #[must_use]
-    pub fn new(served: &[Served], kernel: KernelSide, user: Arc<UserSide>) -> Self {
+    pub fn new(served: &[Served], kernel: KernelSide, programs: Programs, user: Arc<UserSide>) -> Self {
         Self {
             started: Instant::now(),
             services: served.iter().map(Service::from).collect(),
             kernel,
+            programs,
             user,
             processes: AtomicU64::new(0),
             processes_forgotten: AtomicU64::new(0),
@@ -101,7 +106,7 @@ impl Status {
     /// # Errors
     /// When the kernel refuses a look-up.
     pub fn account(&self) -> Result<Account, aya::maps::MapError> {
-        Account::take(&self.kernel, &self.user)
+        Account::take(&self.kernel, &self.user, &self.programs)
     }
 
     /// How well the sensor sees.
@@ -110,7 +115,7 @@ impl Status {
         let served = self.services.iter().filter(|service| !service.hooks.is_empty()).count();
         if served == 0 {
             Verdict::Blind
-        } else if served < self.services.len() || account.lost() > 0 || account.malformed > 0 || account.unwritten > 0 {
+        } else if served < self.services.len() || account.lost() + account.malformed + account.unwritten + account.skipped > 0 {
             Verdict::Degraded
         } else {
             Verdict::Healthy
@@ -151,6 +156,7 @@ impl Status {
             account,
             processes: self.processes.load(Ordering::Relaxed),
             processes_forgotten: self.processes_forgotten.load(Ordering::Relaxed),
+            programs: self.programs.runs().collect(),
         })
     }
 }

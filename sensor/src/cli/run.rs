@@ -19,7 +19,8 @@ use crate::pipeline::{Pipeline, Selection};
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::load::{self, Loaded, Sizes};
 use crate::probe::privileges;
-use crate::probe::reader::{self, Reader, Rings};
+use crate::probe::programs::Programs;
+use crate::probe::reader::{self, Lanes, Reader};
 use crate::status::Status;
 use crate::track::Tracker;
 
@@ -123,19 +124,19 @@ fn watch(
     mut loaded: Loaded,
 ) -> anyhow::Result<u8> {
     let mut take = |name| loaded.ebpf.take_map(name).with_context(|| format!("no map {name} in the object"));
-    let rings = Rings {
+    let rings = Lanes {
         process: RingBuf::try_from(take("RING_PROCESS")?)?,
         file: RingBuf::try_from(take("RING_FILE")?)?,
     };
     let kernel = KernelSide::new(PerCpuArray::try_from(take("COUNTS")?)?);
     let counters = Arc::new(UserSide::default());
-    let status = Arc::new(Status::new(&loaded.served, kernel, Arc::clone(&counters)));
+    let status = Arc::new(Status::new(&loaded.served, kernel, Programs::of(&loaded.ebpf), Arc::clone(&counters)));
 
     let style = Style::for_stream(std::io::stdout());
     let output = config.output.unwrap_or(if style.width > 0 { Output::Pretty } else { Output::Json });
     let writer = Writer::new(std::io::stdout(), output, config.schema, style);
     let tracker = Tracker::new(config.limits.processes)?;
-    let (producer, consumer) = reader::queue();
+    let (producer, consumer) = reader::queues();
     let pipeline = Pipeline::new(consumer, random(), tracker, writer, selection, Arc::clone(&status));
 
     let stop = Arc::new(AtomicBool::new(false));

@@ -10,6 +10,8 @@ use sensor_common::kind;
 use serde::Serialize;
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::programs::Programs;
+
 /// One kernel count as the map holds it; `KindCount` itself cannot implement aya's marker.
 type Words = [u64; size_of::<KindCount>() / size_of::<u64>()];
 
@@ -142,6 +144,8 @@ pub struct Account {
     pub malformed: u64,
     /// Events that could not be written.
     pub unwritten: u64,
+    /// Runs of programs that the kernel skipped: events that not even a hook saw.
+    pub skipped: u64,
 }
 
 impl Account {
@@ -149,7 +153,11 @@ impl Account {
     ///
     /// # Errors
     /// When the kernel refuses a look-up.
-    pub fn take(kernel: &KernelSide, user: &UserSide) -> Result<Self, aya::maps::MapError> {
+    pub fn take(
+        kernel: &KernelSide,
+        user: &UserSide,
+        programs: &Programs,
+    ) -> Result<Self, aya::maps::MapError> {
         let mut lines = Vec::new();
         for (number, _, name) in kind::ALL {
             let count = kernel.read(*number)?;
@@ -172,6 +180,7 @@ impl Account {
             lines,
             malformed: user.malformed.load(Ordering::Relaxed),
             unwritten: user.unwritten.load(Ordering::Relaxed),
+            skipped: programs.skipped(),
         })
     }
 
@@ -190,6 +199,6 @@ impl Account {
     /// Whether nothing is unaccounted for.
     #[must_use]
     pub fn balances(&self) -> bool {
-        self.malformed == 0 && self.unwritten == 0 && self.lines.iter().all(Line::balances)
+        self.malformed == 0 && self.unwritten == 0 && self.skipped == 0 && self.lines.iter().all(Line::balances)
     }
 }

@@ -2,6 +2,8 @@
 //! service lists ways to get its events, best first; the loader takes the first way that the
 //! running kernel accepts as a whole, and `doctor` shows the choice and why.
 
+use std::path::Path;
+
 use sensor_common::kind;
 
 /// How a program is attached.
@@ -61,6 +63,18 @@ pub struct Service {
     pub kinds: &'static [u16],
     /// Ways to get them, best first.
     pub ways: &'static [Way],
+}
+
+/// Services and a file without which their events cannot happen on a machine, so that nothing
+/// is missed when there is no hook either.
+const IMPOSSIBLE_WITHOUT: &[(&str, &str)] = &[("module", "/proc/modules")];
+
+impl Service {
+    /// Whether such events cannot happen here.
+    #[must_use]
+    pub fn is_impossible_here(&self) -> bool {
+        IMPOSSIBLE_WITHOUT.iter().any(|(name, file)| *name == self.name && !Path::new(file).exists())
+    }
 }
 
 const fn tracepoint(program: &'static str, name: &'static str) -> Hook {

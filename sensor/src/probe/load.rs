@@ -161,7 +161,11 @@ pub fn load(sizes: Sizes) -> Result<Loaded, LoadError> {
         .load(OBJECT)?;
 
     let mut hooker = Hooker { ebpf: &mut ebpf, types: &kernel_types, tracefs: None, attached: Vec::new() };
-    let served = SERVICES.iter().map(|service| hooker.serve(service)).collect();
+    let served = SERVICES
+        .iter()
+        .filter(|service| !service.is_impossible_here())
+        .map(|service| hooker.serve(service))
+        .collect();
     let attached = hooker.attached;
     Ok(Loaded { ebpf, served, facts, attached })
 }

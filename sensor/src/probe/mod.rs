@@ -11,5 +11,6 @@ pub mod perf;
 pub mod privilege;
 pub mod privileges;
 pub mod process;
+pub mod programs;
 pub mod reader;
 pub mod system;

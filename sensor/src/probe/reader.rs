@@ -1,6 +1,7 @@
-//! The thread that drains the kernel's rings into a bounded queue. It copies records and
-//! counts them, nothing more, so that it keeps up with any burst the queue can hold; when the
-//! queue is full it stops reading, and the kernel counts what then finds no room.
+//! The thread that drains the kernel's rings into bounded queues, one per lane. It copies
+//! records and counts them, nothing more, so that it keeps up with any burst a queue can hold;
+//! when a queue is full it stops reading that lane, and the kernel counts what then finds no
+//! room. So a flood in one lane never costs an event of the other.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use super::decode::peek;
 /// fills up. Bounds the delay of an event; a wake-up per event would cost the observed
 /// processes more than everything else the sensor does.
 pub const TICK: Duration = Duration::from_millis(5);
-/// Records the queue holds.
-pub const QUEUE_RECORDS: usize = 65_536;
+/// Records each queue holds.
+pub const QUEUE_RECORDS: usize = 32_768;
 /// Records read from one ring before the other gets its turn.
 const BATCH: usize = 4_096;
 /// Bytes allocated at a time for copies of records.
@@ -32,18 +33,21 @@ const ARENA_BYTES: usize = 256 * 1024;
 /// One raw record.
 pub type Frame = Bytes;
 
-/// Makes the queue between reader and pipeline.
-#[must_use]
-pub fn queue() -> (HeapProd<Frame>, HeapCons<Frame>) {
-    HeapRb::new(QUEUE_RECORDS).split()
+/// The same thing for each lane.
+#[derive(Debug)]
+pub struct Lanes<T> {
+    /// For process and network records, which matter most.
+    pub process: T,
+    /// For file records.
+    pub file: T,
 }
 
-/// The rings, most important first.
-pub struct Rings {
-    /// Process and network records.
-    pub process: RingBuf<MapData>,
-    /// File records.
-    pub file: RingBuf<MapData>,
+/// Makes the queues between reader and pipeline.
+#[must_use]
+pub fn queues() -> (Lanes<HeapProd<Frame>>, Lanes<HeapCons<Frame>>) {
+    let (process, process_end) = HeapRb::new(QUEUE_RECORDS).split();
+    let (file, file_end) = HeapRb::new(QUEUE_RECORDS).split();
+    (Lanes { process, file }, Lanes { process: process_end, file: file_end })
 }
 
 /// A running reader.
@@ -53,23 +57,27 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Starts the thread. `consumer` is unparked whenever there is something in the queue.
+    /// Starts the thread. `consumer` is unparked whenever there is something in a queue.
     ///
     /// # Errors
     /// When the epoll descriptor or the thread cannot be made.
     pub fn start(
-        rings: Rings,
-        queue: HeapProd<Frame>,
+        rings: Lanes<RingBuf<MapData>>,
+        queues: Lanes<HeapProd<Frame>>,
         counters: Arc<UserSide>,
         consumer: Thread,
     ) -> io::Result<Self> {
         let epoll = Epoll::new(&[rings.process.as_raw_fd(), rings.file.as_raw_fd()])?;
         let stop = Arc::new(AtomicBool::new(false));
-        let drain = Drain { queue, counters, arena: BytesMut::with_capacity(ARENA_BYTES) };
+        let lanes = Lanes {
+            process: Lane { ring: rings.process, queue: queues.process },
+            file: Lane { ring: rings.file, queue: queues.file },
+        };
+        let drain = Drain { counters, arena: BytesMut::with_capacity(ARENA_BYTES) };
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("reader".to_owned())
-            .spawn(move || run(rings, drain, &epoll, &stopped, &consumer))?;
+            .spawn(move || run(lanes, drain, &epoll, &stopped, &consumer))?;
         Ok(Self { stop, thread })
     }
 
@@ -82,56 +90,70 @@ impl Reader {
     }
 }
 
-fn run(mut rings: Rings, mut drain: Drain, epoll: &Epoll, stop: &AtomicBool, consumer: &Thread) {
+fn run(mut lanes: Lanes<Lane>, mut drain: Drain, epoll: &Epoll, stop: &AtomicBool, consumer: &Thread) {
     loop {
         // Read before the last look, so that what was emitted before the stop is seen.
         let last = stop.load(Ordering::Acquire);
-        let process = drain.take(&mut rings.process);
-        let file = drain.take(&mut rings.file);
+        let process = drain.take(&mut lanes.process);
+        let file = drain.take(&mut lanes.file);
         if process.taken + file.taken > 0 {
             consumer.unpark();
         }
-        if process.more || file.more {
-            if drain.queue.is_full() {
-                consumer.unpark();
-                thread::sleep(Duration::from_millis(1));
-            }
-            continue;
+        match (process.end, file.end) {
+            (End::Empty, End::Empty) if last => return,
+            (End::Empty, End::Empty) => epoll.wait(TICK),
+            (End::More, _) | (_, End::More) => {}
+            // Waiting for the pipeline; the tick of the other lane must not suffer.
+            _ => thread::sleep(Duration::from_millis(1)),
         }
-        if last {
-            return;
-        }
-        epoll.wait(TICK);
     }
+}
+
+/// A ring and the queue it is drained into.
+struct Lane {
+    ring: RingBuf<MapData>,
+    queue: HeapProd<Frame>,
+}
+
+/// Why a turn at a ring ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There was nothing left.
+    Empty,
+    /// It was the other's turn.
+    More,
+    /// The queue is full.
+    Full,
 }
 
 /// Outcome of one turn at a ring.
 struct Turn {
     taken: usize,
-    more: bool,
+    end: End,
 }
 
 struct Drain {
-    queue: HeapProd<Frame>,
     counters: Arc<UserSide>,
     arena: BytesMut,
 }
 
 impl Drain {
-    fn take(&mut self, ring: &mut RingBuf<MapData>) -> Turn {
+    fn take(&mut self, lane: &mut Lane) -> Turn {
         for taken in 0..BATCH {
-            if self.queue.is_full() {
-                return Turn { taken, more: true };
+            if lane.queue.is_full() {
+                return Turn { taken, end: End::Full };
             }
-            let Some(record) = ring.next() else { return Turn { taken, more: false } };
+            let Some(record) = lane.ring.next() else {
+                return Turn { taken, end: End::Empty };
+            };
             let frame = copy(&mut self.arena, &record);
             if let Some((kind, _)) = peek(&record) {
                 self.counters.count_read(kind);
             }
             // There is room: this thread is the only producer.
-            let _ = self.queue.try_push(frame);
+            let _ = lane.queue.try_push(frame);
         }
-        Turn { taken: BATCH, more: true }
+        Turn { taken: BATCH, end: End::More }
     }
 }
 
