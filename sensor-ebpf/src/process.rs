@@ -67,6 +67,8 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
     let running: Address = ctx.arg::<*const u8>(0);
     let bprm: Address = ctx.arg::<*const u8>(2);
     emit::seen(EXEC);
+    #[cfg(feature = "debug-log")]
+    aya_log_ebpf::debug!(&ctx, "exec by pid {}", read::<u32>(running, fact!(task_tgid)));
     emit::variable::<Exec>(EXEC, LANE_PROCESS, |record, tail| describe(running, bprm, record, tail));
     0
 }

@@ -19,6 +19,7 @@ use crate::pipeline::{Pipeline, Selection};
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::load::{self, Loaded, Sizes};
 use crate::probe::privileges;
+use crate::probe::program_log;
 use crate::probe::programs::Programs;
 use crate::probe::reader::{self, Lanes, Reader};
 use crate::status::Status;
@@ -144,7 +145,7 @@ fn watch(
     let pipeline = thread::Builder::new().name("pipeline".to_owned()).spawn(move || pipeline.run(&stopped))?;
     let reader = Reader::start(rings, producer, counters, pipeline.thread().clone())?;
 
-    let reason = wait(config, duration, &instance, &status)?;
+    let reason = wait(config, duration, &instance, &status, &mut loaded)?;
     tracing::debug!(reason, "stopping");
 
     // Programs off first; then, once none is running any more, the last records can be read.
@@ -163,6 +164,7 @@ fn wait(
     duration: Option<Duration>,
     instance: &Instance,
     status: &Arc<Status>,
+    loaded: &mut Loaded,
 ) -> anyhow::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -190,6 +192,7 @@ fn wait(
             () = end => "duration",
             () = closed => "output closed",
             () = control.serve() => "control",
+            () = program_log::pass_on(&mut loaded.ebpf) => "program log",
         })
     })
 }

@@ -341,9 +341,33 @@ fields! {
     ServiceName "service.name" Keyword "Name of the service (systemd unit) the process belongs to.";
 }
 
+/// The documentation table, in Markdown.
+#[must_use]
+pub fn documentation() -> String {
+    let mut text = String::from(
+        "# Fields\n\nEvery field an event can have. Names outside `sensor.` are those of ECS 9. This page is \
+         made from `sensor/src/event/field.rs` by `cargo test` (set `UPDATE_DOCS=1`).\n\n\
+         | field | type | meaning |\n|---|---|---|\n",
+    );
+    for field in ALL {
+        let Definition { name, kind, meaning } = field.definition();
+        text.push_str(&format!("| `{name}` | {} | {meaning} |\n", format!("{kind:?}").to_lowercase()));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_documentation_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/fields.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, documentation()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), documentation(), "run with UPDATE_DOCS=1");
+    }
 
     #[test]
     fn the_table_is_in_the_order_of_the_names_without_twins() {

@@ -11,6 +11,7 @@ pub mod perf;
 pub mod privilege;
 pub mod privileges;
 pub mod process;
+pub mod program_log;
 pub mod programs;
 pub mod reader;
 pub mod system;
