@@ -2,6 +2,14 @@
 //! sensor sees them on the real kernel. Each child does raw system calls, so that exactly one
 //! thread does exactly what the test says.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;

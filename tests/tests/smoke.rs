@@ -1,5 +1,13 @@
 //! The least a test machine must offer. What the sensor does is tested elsewhere.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::fs;
 
 #[test]

@@ -31,7 +31,7 @@ fn missing_in(effective: u64) -> Vec<&'static str> {
     let has = |bit: u8| effective >> bit & 1 == 1;
     NEEDS
         .iter()
-        .filter(|need| !has(need.bit) && !(need.or_admin && has(CAP_SYS_ADMIN)))
+        .filter(|need| !(has(need.bit) || need.or_admin && has(CAP_SYS_ADMIN)))
         .map(|need| need.name)
         .collect()
 }

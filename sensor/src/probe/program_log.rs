@@ -14,7 +14,7 @@ pub async fn pass_on(ebpf: &mut Ebpf) {
             return std::future::pending().await;
         }
     };
-    let Ok(mut logger) = tokio::io::unix::AsyncFd::new(logger) else {
+    let Ok(mut logger) = tokio::io::unix::AsyncFd::register(logger) else {
         return std::future::pending().await;
     };
     while let Ok(mut guard) = logger.readable_mut().await {
