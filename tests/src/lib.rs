@@ -1,6 +1,8 @@
 //! Drives the real sensor for end-to-end tests: starts the binary, reads its JSON lines as
 //! they come, stops it, and hands over the final account. Knows nothing of what is tested.
 
+pub mod plan;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
