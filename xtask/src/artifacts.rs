@@ -20,9 +20,10 @@ pub(crate) struct Program {
     pub(crate) is_test: bool,
 }
 
-/// The end-to-end tests and process 1 of the test machines.
+/// The end-to-end tests, the programs they start, and process 1 of the test machines.
 pub(crate) struct EndToEnd {
     pub(crate) init: PathBuf,
+    pub(crate) helpers: Vec<Program>,
     pub(crate) tests: Vec<Program>,
 }
 
@@ -45,11 +46,19 @@ pub(crate) fn end_to_end(workspace: &Workspace) -> Result<EndToEnd> {
     let Some(init) = init.map(|program| program.path.clone()) else {
         bail!("cargo built no vm-init; is it still a program of the package sensor-tests?");
     };
-    let tests = programs
+    let (helpers, harnesses): (Vec<_>, Vec<_>) = programs
+        .into_iter()
+        .filter(|program| program.path != init)
+        .partition(|program| program.kind == "bin" && !program.is_test);
+    let tests = harnesses
         .into_iter()
         .filter(|program| program.is_test && program.kind == "test")
         .collect();
-    Ok(EndToEnd { init, tests })
+    Ok(EndToEnd {
+        init,
+        helpers,
+        tests,
+    })
 }
 
 /// Runs the cargo command and returns the programs it names, warnings and errors rendered.

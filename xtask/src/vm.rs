@@ -316,6 +316,9 @@ fn contents(
 }
 
 fn test_steps(args: &Args, tests: &EndToEnd, files: &mut Initramfs) -> String {
+    for helper in &tests.helpers {
+        files.host_file(&helper.path, &format!("/usr/bin/{}", helper.name));
+    }
     let mut steps = String::new();
     for test in &tests.tests {
         let dest = format!("/vm/tests/{}", test.name);
