@@ -49,11 +49,12 @@ impl From<&TracePointContext> for Call {
     }
 }
 
-/// From an fexit program on `__x64_sys_*(const struct pt_regs *regs)`.
+/// From an fexit program on `__x64_sys_*(const struct pt_regs *regs)`. Its argument may not be
+/// loaded on every kernel: 5.10 describes it by a forward declaration for some of the calls.
 impl From<&FExitContext> for Call {
     #[inline(always)]
     fn from(ctx: &FExitContext) -> Self {
-        Self { regs: ctx.arg::<*const u8>(0), result: ctx.arg::<i64>(1) }
+        Self { regs: task::registers(), result: ctx.arg::<i64>(1) }
     }
 }
 

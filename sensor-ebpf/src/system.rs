@@ -47,19 +47,19 @@ fn module_file(tail: &mut Tail) {
 
 /// Sees: every BPF program that was loaded, those included that a loader program loads without
 /// a system call of their own.
-/// Hook: `void perf_event_bpf_event(struct bpf_prog *prog, enum perf_bpf_event_type type,
-/// u16 flags)`, `kernel/events/core.c`, 5.10 to 7.x alike; type 1 is a load.
-/// Why: it comes after the verifier, with the program complete and its id given. Cost: next to
-/// nothing. Fallback: [`bpf_exit`].
-#[fentry(function = "perf_event_bpf_event")]
+/// Hook: `void bpf_prog_kallsyms_add(struct bpf_prog *fp)`, `kernel/bpf/core.c`, 5.10 to 7.x
+/// alike. `bpf_prog_load` calls it for the complete program right after it gave it an id; the
+/// verifier calls it before that for subprograms, which have none.
+/// Why: nothing after it can be traced on all kernels (`kernel/events/core.c` is built without
+/// hooks). Cost: next to nothing. Fallback: [`bpf_exit`].
+#[fentry(function = "bpf_prog_kallsyms_add")]
 pub fn bpf_load(ctx: FEntryContext) -> i32 {
-    /// `PERF_BPF_EVENT_PROG_LOAD` of `include/uapi/linux/perf_event.h`.
-    const PROG_LOAD: u32 = 1;
-    if ctx.arg::<u32>(1) != PROG_LOAD {
+    let program: Address = ctx.arg::<*const u8>(0);
+    if read::<u32>(follow(program, fact!(bpf_prog_aux)), fact!(bpf_aux_id)) == 0 {
         return 0;
     }
     emit::seen(BPF);
-    report_program(ctx.arg::<*const u8>(0));
+    report_program(program);
     0
 }
 

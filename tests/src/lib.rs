@@ -26,6 +26,15 @@ pub fn sensor_binary() -> Result<PathBuf> {
         .context("SENSOR_BIN is not set; run the end-to-end tests with `cargo xtask test`")
 }
 
+/// The generator of known operations: beside the tests where cargo built them, among the
+/// programs of a test machine.
+#[must_use]
+pub fn generator() -> PathBuf {
+    let test = std::env::current_exe().unwrap_or_default();
+    let built = test.parent().and_then(std::path::Path::parent).map(|target| target.join("generate"));
+    built.filter(|path| path.exists()).unwrap_or_else(|| "/usr/bin/generate".into())
+}
+
 /// An event as the sensor printed it, flat: dotted names.
 pub type Event = Value;
 

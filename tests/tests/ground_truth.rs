@@ -3,10 +3,9 @@
 //! operations: `GROUND_TRUTH_COUNT`, 500 unless said otherwise.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sensor_tests::{Event, Finished, Launch, field, plan, text};
+use sensor_tests::{Event, Finished, Launch, field, generator, plan, text};
 use serde_json::{Value, json};
 
 /// What the generator said it did.
@@ -25,12 +24,6 @@ impl Truth {
         assert_eq!(list.len() as u64, self.count);
         list
     }
-}
-
-fn generator() -> PathBuf {
-    let built = Path::new(env!("CARGO_BIN_EXE_generate"));
-    // In a test machine it stands where programs do.
-    if built.exists() { built.to_owned() } else { "/usr/bin/generate".into() }
 }
 
 /// Lets the sensor watch the generator do one kind of thing, and gives both accounts of it.

@@ -19,7 +19,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use sensor_tests::{Event, Launch, Sensor, field, text};
+use sensor_tests::{Event, Launch, Sensor, field, generator, text};
 use serde_json::json;
 
 const SOMEBODY: u32 = 1000;
@@ -143,10 +143,10 @@ fn gaining_privilege_by_a_system_call_is_seen_and_giving_it_up_is_not() {
     // A set-uid program: its exec shows the new identity, and is the only event.
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("as-root");
-    fs::copy("/bin/sleep", &program).unwrap();
+    fs::copy(generator(), &program).unwrap();
     fs::set_permissions(&program, PermissionsExt::from_mode(0o4755)).unwrap();
     fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let mut child = Command::new(&program).arg("0").uid(SOMEBODY).spawn().unwrap();
+    let mut child = Command::new(&program).arg0("leaf").args(["0", "0"]).uid(SOMEBODY).spawn().unwrap();
     child.wait().unwrap();
     let exec = event_of(&mut sensor, "process.exec", child.id());
     assert_eq!((text(&exec, "process.real_user.id"), text(&exec, "process.user.id")), ("1000", "0"));
@@ -348,6 +348,10 @@ fn load_bpf_program() {
         flags: 0,
         name,
     };
+    // Until 5.11 the memory of programs counted against a limit.
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: a live value; where it may not be raised, it need not be.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
     call!(SYS_bpf, PROG_LOAD, &raw const attributes, size_of::<Attributes>());
 }
 

@@ -223,7 +223,7 @@ pub const SERVICES: &[Service] = &[
         name: "bpf",
         kinds: &[kind::BPF],
         ways: &[
-            Way { hooks: &[fentry("bpf_load", "perf_event_bpf_event")], misses: "" },
+            Way { hooks: &[fentry("bpf_load", "bpf_prog_kallsyms_add")], misses: "" },
             Way {
                 hooks: &[syscall_exit("bpf_exit", &["bpf"])],
                 misses: "32-bit system calls, programs loaded by loader programs",
