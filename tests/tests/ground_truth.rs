@@ -2,6 +2,14 @@
 //! missing, nothing twice, nothing that did not happen, and an account that balances. How many
 //! operations: `GROUND_TRUTH_COUNT`, 500 unless said otherwise.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::{HashMap, VecDeque};
 use std::process::Command;
 

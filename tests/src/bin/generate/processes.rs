@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 use sensor_tests::plan;
 use serde_json::{Value, json};
 
-use crate::sys::{c_string, child, wait};
-use crate::{Job, LEAF, call};
+use crate::sys::{c_string, call, child, wait};
+use crate::{Job, LEAF};
 
 /// Executes this program again and again.
 pub(crate) fn exec(job: &Job) -> Result<Value> {

@@ -11,13 +11,13 @@ pub(crate) fn check(result: i64) -> io::Result<i64> {
 }
 
 /// A system call with whole numbers and addresses as arguments.
-#[macro_export]
 macro_rules! call {
     ($number:ident $(, $argument:expr)*) => {
         // SAFETY: each use passes what the system call takes; pointers are to live values.
         $crate::sys::check(unsafe { libc::syscall(libc::$number $(, $argument as libc::c_long)*) })
     };
 }
+pub(crate) use call;
 
 /// Text that ends with NUL.
 pub(crate) fn c_string(text: impl AsRef<OsStr>) -> io::Result<CString> {

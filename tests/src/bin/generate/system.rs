@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use sensor_tests::plan;
 use serde_json::{Value, json};
 
-use crate::sys::c_string;
-use crate::{Job, call};
+use crate::Job;
+use crate::sys::{c_string, call};
 
 /// Mounts a tmpfs on the directory and unmounts it. This process is in a namespace of its own
 /// from here on, so that nothing of it is seen outside.
