@@ -120,6 +120,7 @@ facts! {
 
     // Memory: include/linux/mm_types.h.
     mm_exe_file: required "mm_struct.exe_file";
+    mm_owner: optional "mm_struct.owner";
     mm_arg_start: required "mm_struct.arg_start";
     mm_arg_end: required "mm_struct.arg_end";
     mm_env_start: required "mm_struct.env_start";
@@ -181,6 +182,23 @@ facts! {
     sk_protocol: required "sock.sk_protocol";
     sk_type: required "sock.sk_type";
     sk_socket: required "sock.sk_socket";
+    sk_net: required "sock.__sk_common.skc_net.net";
+    sk_flags: required "sock.__sk_common.skc_flags";
+    sk_flag_done: required "enum sock_flags.SOCK_DONE";
+    sk_err: required "sock.sk_err";
+    sk_max_ack_backlog: required "sock.sk_max_ack_backlog";
+    sk_peer_pid: required "sock.sk_peer_pid";
+    socket_state: required "socket.state";
+    inet_sport: required "inet_sock.inet_sport";
+    tcp_bytes_sent: required "tcp_sock.bytes_sent";
+    tcp_bytes_retrans: required "tcp_sock.bytes_retrans";
+    tcp_bytes_received: required "tcp_sock.bytes_received";
+    mptcp_first: optional "mptcp_sock.first";
+    sock_addr_sk: required "bpf_sock_addr_kern.sk";
+    sock_addr_uaddr: required "bpf_sock_addr_kern.uaddr";
+    inet_accept_args: optional "args inet_accept";
+    unix_path_mnt: optional "unix_sock.path.mnt";
+    unix_path_dentry: optional "unix_sock.path.dentry";
     unix_peer: optional "unix_sock.peer";
     unix_addr: optional "unix_sock.addr";
     unix_address_len: optional "unix_address.len";

@@ -32,6 +32,7 @@ pub mod exec;
 pub mod facts;
 pub mod kind;
 pub mod limits;
+pub mod network;
 pub mod privilege;
 pub mod record;
 pub mod system;

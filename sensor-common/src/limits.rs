@@ -21,3 +21,11 @@ pub const COMM_LEN: usize = 16;
 /// How many records one CPU may be building at a time: a program can be preempted by another
 /// task whose program runs on the same CPU. One more than that is counted as lost.
 pub const SCRATCH_SLOTS: u32 = 4;
+/// Longest part of a DNS message copied, in bytes; one less than a power of two, as for
+/// [`ARGV_MAX`]. Plain DNS over UDP has at most 512 (RFC 1035, 4.2.1), EDNS mostly 1232.
+pub const DNS_MAX: usize = 1023;
+/// How many pairs of process and UDP peer are remembered, so as to report each once; user
+/// space may change it at load.
+pub const UDP_PEERS: u32 = 8192;
+/// How many TCP connections have their owner remembered; user space may change it at load.
+pub const CONNECTIONS: u32 = 16384;

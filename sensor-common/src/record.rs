@@ -18,7 +18,7 @@ record! {
         pub lane: u8,
         /// CPU the event happened on.
         pub cpu: u32,
-        /// Bits of `HEADER_*`; none yet.
+        /// Bits of `HEADER_*`.
         pub flags: u32,
         /// Number of this record among those of its lane and CPU, from 0, lost ones included.
         pub sequence: u64,
@@ -27,8 +27,12 @@ record! {
     }
 }
 
+/// Header flag: nobody can say whose doing the event is; the subject is all zero.
+pub const HEADER_OWNER_UNKNOWN: u32 = 1;
+
 record! {
     /// Who did it, as the kernel knew it at that moment.
+    #[derive(Default)]
     pub struct Subject {
         /// Process id (`task_struct.tgid`) in the initial pid namespace.
         pub pid: u32,

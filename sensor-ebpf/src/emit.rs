@@ -91,13 +91,19 @@ fn header(kind: u16, lane: u8, len: usize) -> Header {
         kind,
         version: VERSION,
         lane,
-        // SAFETY: the helpers have no preconditions.
+        // SAFETY: the helper has no preconditions.
         cpu: unsafe { bpf_get_smp_processor_id() },
         flags: 0,
         sequence,
-        // SAFETY: as above.
-        boot_ns: unsafe { bpf_ktime_get_boot_ns() },
+        boot_ns: boot_ns(),
     }
+}
+
+/// Now, in nanoseconds since boot (`CLOCK_BOOTTIME`).
+#[inline(always)]
+pub fn boot_ns() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 #[inline(always)]
@@ -214,19 +220,34 @@ impl Tail {
     /// A run of bytes in the current process's memory, up to `MAX` (a power of two less one).
     #[inline(always)]
     pub fn user_bytes<const MAX: usize>(&mut self, tag: u8, from: u64, len: u64) {
+        self.bytes::<MAX>(tag, len, |to, len| {
+            // SAFETY: `to` has room for `len` bytes; the helper takes any source.
+            unsafe { bpf_probe_read_user(to, len, from as *const _) }
+        });
+    }
+
+    #[inline(always)]
+    fn bytes<const MAX: usize>(&mut self, tag: u8, len: u64, copy: impl FnOnce(*mut c_void, u32) -> i64) {
         let cut = len > MAX as u64;
         let len = if cut { MAX } else { len as usize };
         let Some(offset) = self.room(len) else { return };
         let len = black_box(len) & MAX;
-        // SAFETY: the destination has room (see the type); the helper takes any source.
-        let failed = unsafe {
-            bpf_probe_read_user(self.at.add(offset + Self::HEAD).cast(), len as u32, from as *const _) != 0
-        };
-        if failed {
+        // SAFETY: the destination has room (see the type).
+        let to = unsafe { self.at.add(offset + Self::HEAD) };
+        if copy(to.cast(), len as u32) != 0 {
             self.close(offset, tag, UNREADABLE, 0);
         } else {
             self.close(offset, tag, if cut { TRUNCATED } else { 0 }, len);
         }
+    }
+
+    /// A run of bytes in kernel memory, up to `MAX` (a power of two less one).
+    #[inline(always)]
+    pub fn kernel_bytes<const MAX: usize>(&mut self, tag: u8, from: Address, len: u64) {
+        self.bytes::<MAX>(tag, len, |to, len| {
+            // SAFETY: `to` has room for `len` bytes; the helper takes any source.
+            unsafe { bpf_probe_read_kernel(to, len, from.cast()) }
+        });
     }
 
     /// A NUL-ended string in kernel memory, without its NUL.

@@ -7,6 +7,7 @@
 
 mod emit;
 mod kernel;
+mod network;
 mod privilege;
 mod process;
 mod syscall;

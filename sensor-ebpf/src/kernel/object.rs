@@ -6,12 +6,16 @@ use sensor_common::exec::{
     OBJECT_SOCKET, OBJECT_TTY, OBJECT_UNIX, Object,
 };
 
+use super::socket::v4;
 use super::{Address, file, follow, read, task};
 use crate::fact;
 
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
+/// `AF_UNIX` of `include/linux/socket.h`.
+pub const AF_UNIX: u16 = 1;
+/// `AF_INET`.
+pub const AF_INET: u16 = 2;
+/// `AF_INET6`.
+pub const AF_INET6: u16 = 10;
 
 /// `PIPEFS_MAGIC` of `include/uapi/linux/magic.h`: anonymous pipes.
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
@@ -89,10 +93,8 @@ pub fn describe_socket(sk: Address, object: &mut Object) -> u8 {
     object.protocol = read::<u16>(sk, fact!(sk_protocol)) as u8;
     match family {
         AF_INET => {
-            let remote: [u8; 4] = read(sk, fact!(sk_daddr));
-            let local: [u8; 4] = read(sk, fact!(sk_rcv_saddr));
-            put_v4(&mut object.remote_address, remote);
-            put_v4(&mut object.local_address, local);
+            object.remote_address = v4(read(sk, fact!(sk_daddr)));
+            object.local_address = v4(read(sk, fact!(sk_rcv_saddr)));
             describe_ports(sk, object);
             OBJECT_INET
         }
@@ -116,17 +118,17 @@ fn describe_ports(sk: Address, object: &mut Object) {
     object.local_port = read(sk, fact!(sk_num));
 }
 
-#[inline(always)]
-fn put_v4(to: &mut [u8; 16], address: [u8; 4]) {
-    let [a, b, c, d] = address;
-    *to = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-}
-
 /// Inode number of the `struct socket` a `struct sock` belongs to, 0 when it has none
 /// (`SOCK_INODE`, `include/net/sock.h`).
 #[inline(always)]
 pub fn socket_inode(sk: Address) -> u64 {
-    let socket = follow(sk, fact!(sk_socket));
+    inode_of_socket(follow(sk, fact!(sk_socket)))
+}
+
+/// Inode number of a `struct socket`, 0 for null: both are members of one `struct
+/// socket_alloc`, the socket first.
+#[inline(always)]
+pub fn inode_of_socket(socket: Address) -> u64 {
     if socket.is_null() {
         return 0;
     }

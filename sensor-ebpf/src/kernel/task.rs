@@ -47,6 +47,28 @@ pub fn registers() -> Address {
     unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as usize as Address }
 }
 
+/// The task that acts: the current one, or the process that a kernel worker acts for. Before
+/// 5.12 io_uring's workers were kernel threads that borrowed a process's memory
+/// (`kthread_use_mm`), which says whose it is.
+#[inline(always)]
+pub fn acting() -> Address {
+    let current = current();
+    if fact!(mm_owner) != MISSING && is_kernel_thread(current) {
+        let mm = follow(current, fact!(task_mm));
+        let owner = follow(mm, fact!(mm_owner));
+        if !mm.is_null() && !owner.is_null() {
+            return owner;
+        }
+    }
+    current
+}
+
+/// Number of a `struct pid` in the initial pid namespace, 0 for null.
+#[inline(always)]
+pub fn global_pid(pid: Address) -> u32 {
+    read(pid, fact!(pid_numbers) + fact!(upid_nr))
+}
+
 /// Whether the task is a kernel thread (`PF_KTHREAD`).
 #[inline(always)]
 pub fn is_kernel_thread(task: Address) -> bool {
@@ -126,7 +148,7 @@ pub fn identify(task: Address, subject: &mut Subject) {
     subject.pid_ns = read(follow(innermost, fact!(upid_ns)), fact!(pid_ns_inum));
 
     let session = follow(signal, fact!(signal_pids) + fact!(pid_type_sid) * size_of::<usize>() as u32);
-    subject.session = read(session, fact!(pid_numbers) + fact!(upid_nr));
+    subject.session = global_pid(session);
     subject.tty = terminal(follow(signal, fact!(signal_tty)));
 
     let cgroup = follow(follow(task, fact!(task_cgroups)), fact!(css_set_dfl_cgrp));

@@ -20,6 +20,9 @@ pub enum Attach {
     SyscallEnter(&'static [&'static str]),
     /// Return of these system calls: tracepoints `syscalls:sys_exit_*`, likewise.
     SyscallExit(&'static [&'static str]),
+    /// The root of the unified control group hierarchy, at this hook; the program's section in
+    /// the object says the same.
+    Cgroup(&'static str),
 }
 
 impl Attach {
@@ -32,6 +35,7 @@ impl Attach {
             Self::Fexit(name) => format!("fexit/{name}"),
             Self::SyscallEnter(calls) => format!("tracepoint/sys_enter_{}", calls.join(",")),
             Self::SyscallExit(calls) => format!("tracepoint/sys_exit_{}", calls.join(",")),
+            Self::Cgroup(name) => format!("cgroup/{name}"),
         }
     }
 }
@@ -43,6 +47,8 @@ pub struct Hook {
     pub program: &'static str,
     /// Where it goes.
     pub attach: Attach,
+    /// Left out, without harm, where the kernel was built without that function.
+    pub optional: bool,
 }
 
 /// One way to serve: all its hooks are needed.
@@ -78,27 +84,38 @@ impl Service {
 }
 
 const fn tracepoint(program: &'static str, name: &'static str) -> Hook {
-    Hook { program, attach: Attach::Tracepoint(name) }
+    Hook { program, attach: Attach::Tracepoint(name), optional: false }
 }
 
 const fn fentry(program: &'static str, name: &'static str) -> Hook {
-    Hook { program, attach: Attach::Fentry(name) }
+    Hook { program, attach: Attach::Fentry(name), optional: false }
 }
 
 const fn fexit(program: &'static str, name: &'static str) -> Hook {
-    Hook { program, attach: Attach::Fexit(name) }
+    Hook { program, attach: Attach::Fexit(name), optional: false }
 }
 
 const fn syscall_enter(program: &'static str, calls: &'static [&'static str]) -> Hook {
-    Hook { program, attach: Attach::SyscallEnter(calls) }
+    Hook { program, attach: Attach::SyscallEnter(calls), optional: false }
 }
 
 const fn syscall_exit(program: &'static str, calls: &'static [&'static str]) -> Hook {
-    Hook { program, attach: Attach::SyscallExit(calls) }
+    Hook { program, attach: Attach::SyscallExit(calls), optional: false }
+}
+
+const fn fexit_if_any(program: &'static str, name: &'static str) -> Hook {
+    Hook { optional: true, ..fexit(program, name) }
+}
+
+const fn cgroup(program: &'static str, name: &'static str) -> Hook {
+    Hook { program, attach: Attach::Cgroup(name), optional: false }
 }
 
 /// What the tracepoints of system calls do not see.
 const ONLY_64_BIT: &str = "32-bit system calls";
+
+/// Nor that, where the preferred way does.
+const NO_IO_URING: &str = "32-bit system calls, io_uring";
 
 /// System calls that can make a thread's credentials more powerful.
 const MAY_GAIN: &[&str] = &["setuid", "setreuid", "setresuid", "setfsuid", "capset"];
@@ -237,5 +254,80 @@ pub const SERVICES: &[Service] = &[
             hooks: &[tracepoint("cgroup_mkdir", "cgroup_mkdir"), tracepoint("cgroup_rmdir", "cgroup_rmdir")],
             misses: "",
         }],
+    },
+    Service {
+        name: "tcp",
+        kinds: &[kind::TCP_CONNECT, kind::TCP_LISTEN, kind::TCP_CLOSE],
+        ways: &[Way { hooks: &[tracepoint("sock_state", "inet_sock_set_state")], misses: "" }],
+    },
+    Service {
+        name: "connect",
+        kinds: &[kind::TCP_CONNECT, kind::UDP_CONNECT, kind::UNIX_CONNECT],
+        ways: &[
+            Way {
+                hooks: &[
+                    fexit("stream_connect", "inet_stream_connect"),
+                    fexit("dgram_connect", "inet_dgram_connect"),
+                    fexit_if_any("unix_stream_connect", "unix_stream_connect"),
+                    fexit_if_any("unix_dgram_connect", "unix_dgram_connect"),
+                    fexit_if_any("connect_denied", "security_socket_connect"),
+                ],
+                misses: "",
+            },
+            Way {
+                hooks: &[syscall_exit("connect_exit", &["connect"])],
+                misses: "of 32-bit system calls and io_uring: UDP and unix sockets, and TCP \
+                         connects that fail before a packet is sent",
+            },
+        ],
+    },
+    Service {
+        name: "accept",
+        kinds: &[kind::TCP_ACCEPT],
+        ways: &[
+            Way {
+                hooks: &[
+                    fexit("stream_accept", "inet_accept"),
+                    fexit_if_any("mptcp_accept", "mptcp_stream_accept"),
+                ],
+                misses: "",
+            },
+            Way {
+                hooks: &[syscall_exit("accept_exit", &["accept", "accept4"])],
+                misses: NO_IO_URING,
+            },
+        ],
+    },
+    Service {
+        name: "listen without bind",
+        kinds: &[kind::TCP_LISTEN],
+        ways: &[
+            Way {
+                hooks: &[
+                    fexit("stream_listen", "inet_listen"),
+                    fexit_if_any("mptcp_listen", "mptcp_listen"),
+                ],
+                misses: "",
+            },
+            Way { hooks: &[syscall_exit("listen_exit", &["listen"])], misses: NO_IO_URING },
+        ],
+    },
+    Service {
+        name: "bind",
+        kinds: &[kind::BIND],
+        ways: &[Way { hooks: &[cgroup("bound4", "post_bind4"), cgroup("bound6", "post_bind6")], misses: "" }],
+    },
+    Service {
+        name: "udp",
+        kinds: &[kind::UDP_SEND],
+        ways: &[Way { hooks: &[cgroup("udp_send4", "sendmsg4"), cgroup("udp_send6", "sendmsg6")], misses: "" }],
+    },
+    Service {
+        name: "raw socket",
+        kinds: &[kind::RAW_SOCKET],
+        ways: &[
+            Way { hooks: &[fexit("socket_created", "security_socket_post_create")], misses: "" },
+            Way { hooks: &[syscall_exit("socket_exit", &["socket"])], misses: NO_IO_URING },
+        ],
     },
 ];

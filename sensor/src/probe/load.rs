@@ -4,12 +4,13 @@
 use std::os::fd::AsFd as _;
 use std::thread;
 
-use aya::programs::{Program, ProgramError};
+use aya::programs::{CgroupAttachMode, Program, ProgramError};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, VerifierLogLevel};
 use thiserror::Error;
 use zerocopy::IntoBytes;
 
 use super::btf::{Btf, BtfError};
+use super::cgroup;
 use super::facts::{FactsError, KernelFacts};
 use super::hooks::{Attach, Hook, SERVICES, Service, Way};
 use super::perf::{Attached, Tracefs};
@@ -144,7 +145,8 @@ impl Loaded {
 /// When the kernel's types cannot be had or the maps cannot be made. A hook that is refused
 /// is not an error but shows in [`Loaded::served`].
 pub fn load(sizes: Sizes) -> Result<Loaded, LoadError> {
-    let facts = KernelFacts::resolve(&Btf::load(BTF_PATH)?)?;
+    let btf = Btf::load(BTF_PATH)?;
+    let facts = KernelFacts::resolve(&btf)?;
     let words = facts.to_programs();
     let kernel_types = AyaBtf::from_sys_fs()?;
     let wake_at = u64::from(sizes.process_ring.min(sizes.file_ring) / 4).to_ne_bytes();
@@ -160,7 +162,13 @@ pub fn load(sizes: Sizes) -> Result<Loaded, LoadError> {
         .map_max_entries("RING_FILE", sizes.file_ring)
         .load(OBJECT)?;
 
-    let mut hooker = Hooker { ebpf: &mut ebpf, types: &kernel_types, tracefs: None, attached: Vec::new() };
+    let mut hooker = Hooker {
+        ebpf: &mut ebpf,
+        btf: &btf,
+        types: &kernel_types,
+        tracefs: None,
+        attached: Vec::new(),
+    };
     let served = SERVICES
         .iter()
         .filter(|service| !service.is_impossible_here())
@@ -170,9 +178,16 @@ pub fn load(sizes: Sizes) -> Result<Loaded, LoadError> {
     Ok(Loaded { ebpf, served, facts, attached })
 }
 
+/// The kernel wants no flags for a link; others may then attach beside and below it all the
+/// same (`cgroup_bpf_link_attach`, `kernel/bpf/cgroup.c`).
+const BESIDE_OTHERS: CgroupAttachMode = CgroupAttachMode::Single;
+
 /// What it takes to attach programs.
 struct Hooker<'a> {
     ebpf: &'a mut Ebpf,
+    /// The kernel's types, as we read them.
+    btf: &'a Btf,
+    /// The same, as the loader library does.
     types: &'a AyaBtf,
     /// Opened when first needed.
     tracefs: Option<Tracefs>,
@@ -196,12 +211,25 @@ impl Hooker<'_> {
     /// Attaches all hooks of a way, or none.
     fn take(&mut self, way: &Way) -> Result<(), String> {
         for (at, hook) in way.hooks.iter().enumerate() {
+            if hook.optional && !self.exists(hook.attach) {
+                continue;
+            }
             if let Err(reason) = self.attach(hook) {
                 way.hooks.iter().take(at + 1).for_each(|done| self.unload(done.program));
                 return Err(format!("{}: {reason}", hook.attach.describe()));
             }
         }
         Ok(())
+    }
+
+    /// Whether the kernel has the function a trampoline is meant for.
+    fn exists(&self, attach: Attach) -> bool {
+        match attach {
+            Attach::Fentry(name) | Attach::Fexit(name) => {
+                self.btf.resolve(&format!("func {name}")).is_ok()
+            }
+            _ => true,
+        }
     }
 
     fn attach(&mut self, hook: &Hook) -> Result<(), String> {
@@ -219,6 +247,14 @@ impl Hooker<'_> {
             }
             (Attach::Fexit(target), Program::FExit(program)) => {
                 program.load(target, types).and_then(|()| program.attach().map(drop))
+            }
+            (Attach::Cgroup(_), Program::CgroupSock(program)) => {
+                let root = cgroup::root().map_err(|error| error.to_string())?;
+                program.load().and_then(|()| program.attach(root, BESIDE_OTHERS).map(drop))
+            }
+            (Attach::Cgroup(_), Program::CgroupSockAddr(program)) => {
+                let root = cgroup::root().map_err(|error| error.to_string())?;
+                program.load().and_then(|()| program.attach(root, BESIDE_OTHERS).map(drop))
             }
             (Attach::SyscallEnter(calls), Program::TracePoint(_)) => {
                 return self.attach_to_calls(name, "sys_enter", calls);
@@ -267,6 +303,8 @@ fn unload(program: &mut Program) {
         Program::FEntry(program) => program.unload(),
         Program::FExit(program) => program.unload(),
         Program::TracePoint(program) => program.unload(),
+        Program::CgroupSock(program) => program.unload(),
+        Program::CgroupSockAddr(program) => program.unload(),
         _ => Ok(()),
     };
 }

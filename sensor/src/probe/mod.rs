@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod btf;
+pub mod cgroup;
 pub mod decode;
 pub mod facts;
 pub mod hooks;

@@ -1,0 +1,93 @@
+//! The network: one file per protocol, and here what they share: whose a TCP connection is.
+//! DNS messages stand in `dns`, reading of sockets in `kernel::socket`.
+
+mod accept;
+mod bind;
+mod connect;
+mod listen;
+mod raw;
+mod tcp;
+mod udp;
+mod unix;
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::LruHashMap;
+use sensor_common::limits::CONNECTIONS as CONNECTIONS_MAX;
+use sensor_common::record::{HEADER_OWNER_UNKNOWN, Header, Subject};
+
+use crate::kernel::{Address, object, task};
+
+/// TCP sockets whose owner is known, by the address of their `struct sock`. Most of what
+/// happens to a connection happens in interrupts, where the current task is anybody.
+///
+/// An entry is made in the context of the process that connects, listens or accepts, and
+/// removed when the socket is closed, so the kernel throws one out only when more connections
+/// than it has room for are open at a time.
+#[map]
+static CONNECTIONS: LruHashMap<u64, Connection> =
+    LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
+
+/// A TCP socket and whose it is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Connection {
+    subject: Subject,
+    /// When it was tried, or, from [`OUTBOUND`] on, when it was established; boot time.
+    since_boot_ns: u64,
+    /// Inode of the socket: addresses of freed sockets are used again, inodes hardly ever.
+    inode: u64,
+    /// How far it is, one of the constants below.
+    phase: u64,
+}
+
+/// `connect` was called, no answer yet.
+const CONNECTING: u64 = 0;
+/// `connect` failed on its own accord and is about to return the reason.
+const FAILED: u64 = 1;
+/// The failure was reported, and `connect` may be about to return it.
+const REPORTED: u64 = 2;
+/// `listen` was called and has still to choose the port.
+const LISTENING: u64 = 3;
+/// Established by `connect`.
+const OUTBOUND: u64 = 4;
+/// Accepted.
+const INBOUND: u64 = 5;
+
+/// Remembers the current process as the owner of `sk`.
+#[inline(always)]
+fn own(sk: Address, socket: Address, phase: u64) {
+    let mut connection = Connection {
+        subject: Subject::default(),
+        since_boot_ns: crate::emit::boot_ns(),
+        inode: object::inode_of_socket(socket),
+        phase,
+    };
+    task::identify(task::acting(), &mut connection.subject);
+    // Cannot fail for lack of room, only for want of a free element on this CPU in a rush;
+    // the event then says that its owner is unknown.
+    let _ = CONNECTIONS.insert(sk as u64, connection, 0);
+}
+
+#[inline(always)]
+fn owned(sk: Address) -> Option<&'static mut Connection> {
+    // SAFETY: an element of a preallocated map, never freed while the program runs. Writers of
+    // one socket's element are serialised by the socket's lock.
+    CONNECTIONS.get_ptr_mut(sk as u64).map(|connection| unsafe { &mut *connection })
+}
+
+#[inline(always)]
+fn disown(sk: Address) {
+    let _ = CONNECTIONS.remove(sk as u64);
+}
+
+/// Fills in whose event it is.
+#[inline(always)]
+fn attribute(owner: Option<&Connection>, header: &mut Header, subject: &mut Subject) {
+    match owner {
+        Some(connection) => *subject = connection.subject,
+        None => {
+            *subject = Subject::default();
+            header.flags |= HEADER_OWNER_UNKNOWN;
+        }
+    }
+}

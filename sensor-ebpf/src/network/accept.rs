@@ -1,0 +1,80 @@
+//! TCP connections accepted.
+
+use aya_ebpf::macros::{fexit, tracepoint};
+use aya_ebpf::programs::{FExitContext, TracePointContext};
+use sensor_common::kind::{LANE_PROCESS, TCP_ACCEPT};
+use sensor_common::network::Socket;
+
+use super::tcp::CLOSE;
+use super::{INBOUND, attribute, disown, own, owned};
+use crate::kernel::{Address, object, read, socket};
+use crate::syscall::Call;
+use crate::{emit, fact};
+
+/// Sees: TCP connections accepted.
+/// Hook: return of `int inet_accept(struct socket *sock, struct socket *newsock, int flags,
+/// bool kern)`, from 6.10 on `(…, struct proto_accept_arg *arg)`, `net/ipv4/af_inet.c`.
+/// Why: called through `proto_ops`, so it is never inlined; io_uring passes it too. Unlike
+/// `inet_csk_accept` it knows the new socket's inode.
+/// Cost: once per connection; a listener with nothing waiting leaves after one load.
+/// Fallback: [`accept_exit`].
+#[fexit]
+pub fn stream_accept(ctx: FExitContext) -> i32 {
+    let listener: Address = ctx.arg::<*const u8>(0);
+    // Older kernels get here from `mptcp_stream_accept` too, before the socket is complete.
+    if outcome(&ctx) == 0 && socket::protocol(socket::sock_of(listener)) != socket::MPTCP {
+        accepted(ctx.arg::<*const u8>(1));
+    }
+    0
+}
+
+/// Sees: connections accepted from an MPTCP listener (Go makes such by default), most of them
+/// plain TCP.
+/// Hook: return of `int mptcp_stream_accept(…)`, `net/mptcp/protocol.c`, arguments as
+/// `inet_accept` in every version. Why, cost and fallback as there.
+#[fexit]
+pub fn mptcp_accept(ctx: FExitContext) -> i32 {
+    if outcome(&ctx) == 0 {
+        accepted(ctx.arg::<*const u8>(1));
+    }
+    0
+}
+
+/// What the function returned: it stands after the arguments, of which 6.10 made one less.
+#[inline(always)]
+fn outcome(ctx: &FExitContext) -> i32 {
+    if fact!(inet_accept_args) == 4 { ctx.arg(4) } else { ctx.arg(3) }
+}
+
+/// Sees: `accept` and `accept4` (`net/socket.c`), whatever the family.
+/// Hook: tracepoint `syscalls:sys_exit_accept`, `sys_exit_accept4`.
+/// Why: where trampolines are refused; does not see what io_uring does.
+#[tracepoint]
+pub fn accept_exit(ctx: TracePointContext) -> u32 {
+    let result = Call::from(&ctx).result;
+    if result >= 0 {
+        accepted(socket::at_descriptor(result as u32));
+    }
+    0
+}
+
+#[inline(always)]
+fn accepted(socket: Address) {
+    let sk = socket::carrier(socket::sock_of(socket));
+    if sk.is_null() {
+        return;
+    }
+    emit::seen(TCP_ACCEPT);
+    own(sk, socket, INBOUND);
+    let owner = owned(sk);
+    emit::fixed::<Socket>(TCP_ACCEPT, LANE_PROCESS, |record| {
+        attribute(owner.as_deref(), &mut record.header, &mut record.subject);
+        socket::describe(sk, &mut record.flow);
+        record.flow.inode = object::inode_of_socket(socket);
+    });
+    // A peer can reset its connection while it waits in the queue: closed before accepted, and
+    // reported so; nothing would ever remove the entry.
+    if i32::from(read::<u8>(sk, fact!(sk_state))) == CLOSE {
+        disown(sk);
+    }
+}
