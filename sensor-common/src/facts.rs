@@ -188,6 +188,7 @@ facts! {
     sk_err: required "sock.sk_err";
     sk_max_ack_backlog: required "sock.sk_max_ack_backlog";
     sk_peer_pid: required "sock.sk_peer_pid";
+    socket_file: required "socket.file";
     socket_state: required "socket.state";
     inet_sport: required "inet_sock.inet_sport";
     tcp_bytes_sent: required "tcp_sock.bytes_sent";
@@ -231,6 +232,7 @@ facts! {
     bpf_aux_function: optional "bpf_prog_aux.attach_func_name";
 
     // Helpers that 5.10 lacks: their number, which is all that is asked.
+    helper_current_task_btf: optional "enum bpf_func_id.BPF_FUNC_get_current_task_btf";
     helper_task_pt_regs: optional "enum bpf_func_id.BPF_FUNC_task_pt_regs";
 
     // System calls: arch/x86/include/asm/ptrace.h, the order of the x86-64 calling convention.

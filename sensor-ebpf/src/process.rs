@@ -32,7 +32,7 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
         emit::filtered(FORK);
         return 0;
     }
-    emit::fixed::<Plain>(FORK, LANE_PROCESS, |record| task::identify(child, &mut record.subject));
+    emit::fixed::<Plain>(FORK, LANE_PROCESS, |record| task::identify_typed(child, &mut record.subject));
     0
 }
 
@@ -50,7 +50,7 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     emit::fixed::<Exit>(EXIT, LANE_PROCESS, |record| {
-        task::identify(gone, &mut record.subject);
+        task::identify_typed(gone, &mut record.subject);
         record.code = read(gone, fact!(task_exit_code));
         record.reserved = 0;
     });
@@ -82,7 +82,7 @@ fn describe(running: Address, bprm: Address, record: &mut Exec, tail: &mut Tail)
     let filename = follow(bprm, fact!(bprm_filename));
     let interpreter = follow(bprm, fact!(bprm_interp));
 
-    task::identify(running, &mut record.subject);
+    task::identify_typed(running, &mut record.subject);
     file::identify(executable, &mut record.executable);
     record.argument_bytes = read::<u64>(mm, fact!(mm_arg_end)).wrapping_sub(arguments);
     record.environment_bytes = read::<u64>(mm, fact!(mm_env_end)).wrapping_sub(environment);
@@ -133,7 +133,7 @@ fn memfd_create(call: Call) {
         return emit::filtered(MEMFD);
     }
     emit::variable::<Memfd>(MEMFD, LANE_PROCESS, |record, tail| {
-        task::identify(task::current(), &mut record.subject);
+        task::identify_acting(&mut record.subject);
         record.flags = call.argument::<1>() as u32;
         record.fd = call.result as u32;
         tail.user_string(tail::NAME, call.argument::<0>());

@@ -10,8 +10,10 @@
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::programs::{FExitContext, TracePointContext};
 
+use sensor_common::facts::MISSING;
+
 use crate::fact;
-use crate::kernel::{Address, read, task};
+use crate::kernel::{Address, Memory as _, Typed, read, task};
 
 /// A system call that has returned.
 #[derive(Clone, Copy)]
@@ -33,19 +35,28 @@ impl Call {
             4 => fact!(regs_arg4),
             _ => fact!(regs_arg5),
         };
-        read(self.regs, offset)
+        // With the helper, the registers are of a type the verifier knows.
+        if fact!(helper_task_pt_regs) == MISSING {
+            read(self.regs, offset)
+        } else {
+            Typed::read(self.regs, offset)
+        }
     }
 }
 
-/// From the record of a `syscalls:sys_exit_*` tracepoint (`struct syscall_trace_exit`,
-/// `kernel/trace/trace.h`): the result is at 16, the arguments are still where the task left
-/// them when it entered the kernel.
+/// What a system call returned, from the record of a `syscalls:sys_exit_*` tracepoint
+/// (`struct syscall_trace_exit`, `kernel/trace/trace.h`).
+#[inline(always)]
+pub fn result(ctx: &TracePointContext) -> i64 {
+    // SAFETY: the verifier knows the length of the record and lets us load from it.
+    unsafe { ctx.as_ptr().byte_add(16).cast::<i64>().read_volatile() }
+}
+
+/// The arguments are still where the task left them when it entered the kernel.
 impl From<&TracePointContext> for Call {
     #[inline(always)]
     fn from(ctx: &TracePointContext) -> Self {
-        // SAFETY: the verifier knows the length of the record and lets us load from it.
-        let result = unsafe { ctx.as_ptr().byte_add(16).cast::<i64>().read_volatile() };
-        Self { regs: task::registers(), result }
+        Self { regs: task::registers(), result: result(ctx) }
     }
 }
 

@@ -65,6 +65,89 @@ pub fn follow(base: Address, offset: u32) -> Address {
     read::<usize>(base, offset) as Address
 }
 
+/// How kernel memory is read: [`Probed`] or [`Typed`].
+pub trait Memory {
+    /// Reads an integer at `base + offset`, zero when it cannot be read.
+    fn read<T: Integer>(base: Address, offset: u32) -> T;
+
+    /// Reads sixteen bytes, such as an address, that begin where an integer may.
+    fn read16(base: Address, offset: u32) -> [u8; 16];
+
+    /// Gives `look` a place where the first `WORDS` eight bytes at `base` can be read through
+    /// [`Typed`]: for many members at the price of one.
+    fn view<const WORDS: usize, R>(base: Address, look: impl FnOnce(Address) -> R) -> R;
+
+    /// Follows the pointer at `base + offset`.
+    #[inline(always)]
+    fn follow(base: Address, offset: u32) -> Address {
+        Self::read::<usize>(base, offset) as Address
+    }
+}
+
+/// Numbers that one load gets.
+pub trait Integer: Copy + Default {}
+
+impl Integer for u8 {}
+impl Integer for u16 {}
+impl Integer for u32 {}
+impl Integer for i32 {}
+impl Integer for u64 {}
+impl Integer for usize {}
+
+/// Reading through a helper, from any address whatever: about 40 ns each.
+pub enum Probed {}
+
+impl Memory for Probed {
+    #[inline(always)]
+    fn read<T: Integer>(base: Address, offset: u32) -> T {
+        read(base, offset)
+    }
+
+    #[inline(always)]
+    fn read16(base: Address, offset: u32) -> [u8; 16] {
+        read(base, offset)
+    }
+
+    #[inline(always)]
+    fn view<const WORDS: usize, R>(base: Address, look: impl FnOnce(Address) -> R) -> R {
+        let copy: [u64; WORDS] = read(base, 0);
+        look(copy.as_ptr().cast())
+    }
+}
+
+/// Reading through plain loads, about 1 ns each, from pointers of which the verifier knows what
+/// they point to: arguments of BTF tracepoints and trampolines, what
+/// `bpf_get_current_task_btf` gives, and what is found by following members from there. Only
+/// members may be read, each whole and by itself.
+///
+/// VERIFIER: a pointer is compared with null before it is loaded from, because some kernels
+/// (those built with `btf_type_tag`) insist for members they protect by RCU.
+pub enum Typed {}
+
+impl Memory for Typed {
+    #[inline(always)]
+    fn read<T: Integer>(base: Address, offset: u32) -> T {
+        if base.is_null() {
+            return T::default();
+        }
+        // SAFETY: the kernel checks the type of `base` and that there is such a member; a load
+        // that faults gives zero.
+        unsafe { base.byte_add(offset as usize).cast::<T>().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn read16(base: Address, offset: u32) -> [u8; 16] {
+        let halves = [Self::read::<u64>(base, offset), Self::read::<u64>(base, offset + 8)];
+        // SAFETY: plain data of the same size.
+        unsafe { core::mem::transmute(halves) }
+    }
+
+    #[inline(always)]
+    fn view<const WORDS: usize, R>(base: Address, look: impl FnOnce(Address) -> R) -> R {
+        look(base)
+    }
+}
+
 /// Reads a `T` in the current process's memory, all zero when it cannot be read.
 #[inline(always)]
 pub fn read_user<T: Copy>(from: u64) -> T {

@@ -6,8 +6,8 @@ use sensor_common::exec::{
     OBJECT_SOCKET, OBJECT_TTY, OBJECT_UNIX, Object,
 };
 
-use super::socket::v4;
-use super::{Address, file, follow, read, task};
+use super::socket;
+use super::{Address, Probed, file, follow, read, task};
 use crate::fact;
 
 /// `AF_UNIX` of `include/linux/socket.h`.
@@ -76,7 +76,7 @@ fn describe_character(file: Address, object: &mut Object) -> u8 {
         return OBJECT_CHARACTER;
     }
     let tty = follow(follow(file, fact!(file_private_data)), fact!(tty_file_tty));
-    let real = task::terminal(tty);
+    let real = task::terminal::<Probed>(tty);
     if real != 0 {
         object.rdev = real;
     }
@@ -93,8 +93,8 @@ pub fn describe_socket(sk: Address, object: &mut Object) -> u8 {
     object.protocol = read::<u16>(sk, fact!(sk_protocol)) as u8;
     match family {
         AF_INET => {
-            object.remote_address = v4(read(sk, fact!(sk_daddr)));
-            object.local_address = v4(read(sk, fact!(sk_rcv_saddr)));
+            object.remote_address = socket::v4(read(sk, fact!(sk_daddr)));
+            object.local_address = socket::v4(read(sk, fact!(sk_rcv_saddr)));
             describe_ports(sk, object);
             OBJECT_INET
         }

@@ -8,21 +8,8 @@ use sensor_common::limits::COMM_LEN;
 use sensor_common::privilege::{Identity, Target};
 use sensor_common::record::Subject;
 
-use super::{Address, follow, read, sensor_pid};
+use super::{Address, Memory, Probed, Typed, follow, read, sensor_pid};
 use crate::fact;
-
-/// The ids of `struct cred` in the order the kernel keeps them (`include/linux/cred.h`); user
-/// space checks the order in BTF before it loads the programs.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Ids {
-    uid: u32,
-    gid: u32,
-    suid: u32,
-    sgid: u32,
-    euid: u32,
-    egid: u32,
-}
 
 /// The task this program runs in the context of.
 #[inline(always)]
@@ -63,10 +50,33 @@ pub fn acting() -> Address {
     current
 }
 
+/// The open file at descriptor `fd` of the current process, null when closed; for tracing
+/// programs, as [`identify_acting`].
+#[inline(always)]
+pub fn open_file(fd: u32) -> Address {
+    let slot = if fact!(helper_current_task_btf) == MISSING {
+        descriptor_slot::<Probed>(current(), fd)
+    } else {
+        // SAFETY: the helper has no preconditions.
+        descriptor_slot::<Typed>(unsafe { bpf_get_current_task_btf() } as Address, fd)
+    };
+    follow(slot, 0)
+}
+
+/// Where the table of open files has descriptor `fd`; null beyond its end.
+#[inline(always)]
+fn descriptor_slot<M: Memory>(task: Address, fd: u32) -> Address {
+    let fdt = M::follow(M::follow(task, fact!(task_files)), fact!(files_fdt));
+    if fd >= M::read::<u32>(fdt, fact!(fdt_max_fds)) {
+        return core::ptr::null();
+    }
+    M::follow(fdt, fact!(fdt_fd)).wrapping_add(fd as usize * size_of::<usize>())
+}
+
 /// Number of a `struct pid` in the initial pid namespace, 0 for null.
 #[inline(always)]
-pub fn global_pid(pid: Address) -> u32 {
-    read(pid, fact!(pid_numbers) + fact!(upid_nr))
+pub fn global_pid<M: Memory>(pid: Address) -> u32 {
+    M::read(pid, fact!(pid_numbers) + fact!(upid_nr))
 }
 
 /// Whether the task is a kernel thread (`PF_KTHREAD`).
@@ -110,49 +120,80 @@ pub fn identity(cred: Address) -> Identity {
     }
 }
 
-/// Fills in who `task` is. Every field is written.
+/// Fills in who `task` is, from any address. Every field is written.
 #[inline(always)]
 pub fn identify(task: Address, subject: &mut Subject) {
-    let leader = follow(task, fact!(task_group_leader));
-    let parent = follow(task, fact!(task_real_parent));
-    let cred = follow(task, fact!(task_cred));
-    let nsproxy = follow(task, fact!(task_nsproxy));
-    let signal = follow(task, fact!(task_signal));
+    identify_through::<Probed>(task, subject);
+}
 
-    subject.pid = read(task, fact!(task_tgid));
-    subject.tid = read(task, fact!(task_pid));
-    subject.ppid = read(parent, fact!(task_tgid));
-    subject.start_boot_ns = read(leader, fact!(task_start));
-    subject.comm = read::<[u8; COMM_LEN]>(task, fact!(task_comm));
-    subject.task_flags = read(task, fact!(task_flags));
+/// Fills in who `task` is, which the verifier has to know for one. Every field is written.
+#[inline(always)]
+pub fn identify_typed(task: Address, subject: &mut Subject) {
+    identify_through::<Typed>(task, subject);
+}
+
+/// Fills in who acts (see [`acting`]), in the quickest way there is: for tracing programs
+/// only, others may lack the helper. Every field is written.
+#[inline(always)]
+pub fn identify_acting(subject: &mut Subject) {
+    if fact!(helper_current_task_btf) == MISSING {
+        return identify(acting(), subject);
+    }
+    // SAFETY: the helper has no preconditions.
+    identify_typed(unsafe { bpf_get_current_task_btf() } as Address, subject);
+}
+
+#[inline(always)]
+fn identify_through<M: Memory>(task: Address, subject: &mut Subject) {
+    let leader = M::follow(task, fact!(task_group_leader));
+    let parent = M::follow(task, fact!(task_real_parent));
+    let cred = M::follow(task, fact!(task_cred));
+    let nsproxy = M::follow(task, fact!(task_nsproxy));
+    let signal = M::follow(task, fact!(task_signal));
+
+    subject.pid = M::read(task, fact!(task_tgid));
+    subject.tid = M::read(task, fact!(task_pid));
+    subject.ppid = M::read(parent, fact!(task_tgid));
+    subject.start_boot_ns = M::read(leader, fact!(task_start));
+    subject.comm = M::read16(task, fact!(task_comm));
+    subject.task_flags = M::read(task, fact!(task_flags));
     subject.reserved = 0;
 
-    let ids: Ids = read(cred, fact!(cred_uid));
-    subject.uid = ids.uid;
-    subject.gid = ids.gid;
-    subject.suid = ids.suid;
-    subject.sgid = ids.sgid;
-    subject.euid = ids.euid;
-    subject.egid = ids.egid;
-    subject.caps_effective = read(cred, fact!(cred_cap_effective));
-    subject.user_ns = read(follow(cred, fact!(cred_user_ns)), fact!(user_ns_inum));
+    // The ids stand in a row, in this order; user space has checked that.
+    let ids = fact!(cred_uid);
+    subject.uid = M::read(cred, ids);
+    subject.gid = M::read(cred, ids + 4);
+    subject.suid = M::read(cred, ids + 8);
+    subject.sgid = M::read(cred, ids + 12);
+    subject.euid = M::read(cred, ids + 16);
+    subject.egid = M::read(cred, ids + 20);
+    subject.caps_effective = M::read(cred, fact!(cred_cap_effective));
+    subject.user_ns = M::read(M::follow(cred, fact!(cred_user_ns)), fact!(user_ns_inum));
 
-    subject.login_uid = optional_u32(task, fact!(task_login_uid));
-    subject.audit_session = optional_u32(task, fact!(task_audit_session));
+    subject.login_uid = optional_u32::<M>(task, fact!(task_login_uid));
+    subject.audit_session = optional_u32::<M>(task, fact!(task_audit_session));
 
-    subject.mnt_ns = read(follow(nsproxy, fact!(nsproxy_mnt)), fact!(mnt_ns_inum));
-    subject.net_ns = read(follow(nsproxy, fact!(nsproxy_net)), fact!(net_ns_inum));
+    subject.mnt_ns = M::read(M::follow(nsproxy, fact!(nsproxy_mnt)), fact!(mnt_ns_inum));
+    subject.net_ns = M::read(M::follow(nsproxy, fact!(nsproxy_net)), fact!(net_ns_inum));
 
-    let innermost = innermost_pid(leader);
-    subject.ns_pid = read(innermost, fact!(upid_nr));
-    subject.pid_ns = read(follow(innermost, fact!(upid_ns)), fact!(pid_ns_inum));
+    let pid = M::follow(leader, fact!(task_thread_pid));
+    if M::read::<u32>(pid, fact!(pid_level)) == 0 {
+        // In the initial pid namespace, `numbers[0]`.
+        let number = fact!(pid_numbers);
+        subject.ns_pid = M::read(pid, number + fact!(upid_nr));
+        subject.pid_ns = M::read(M::follow(pid, number + fact!(upid_ns)), fact!(pid_ns_inum));
+    } else {
+        let innermost = innermost_pid(leader);
+        subject.ns_pid = read(innermost, fact!(upid_nr));
+        subject.pid_ns = read(follow(innermost, fact!(upid_ns)), fact!(pid_ns_inum));
+    }
 
-    let session = follow(signal, fact!(signal_pids) + fact!(pid_type_sid) * size_of::<usize>() as u32);
-    subject.session = global_pid(session);
-    subject.tty = terminal(follow(signal, fact!(signal_tty)));
+    let session = M::follow(signal, fact!(signal_pids) + fact!(pid_type_sid) * size_of::<usize>() as u32);
+    subject.session = global_pid::<M>(session);
+    subject.tty = terminal::<M>(M::follow(signal, fact!(signal_tty)));
 
-    let cgroup = follow(follow(task, fact!(task_cgroups)), fact!(css_set_dfl_cgrp));
-    subject.cgroup_id = read(follow(cgroup, fact!(cgroup_kn)), fact!(kernfs_id));
+    let cgroup = M::follow(M::follow(task, fact!(task_cgroups)), fact!(css_set_dfl_cgrp));
+    subject.cgroup_id = M::read(M::follow(cgroup, fact!(cgroup_kn)), fact!(kernfs_id));
 }
 
 /// The `struct upid` of a task in the innermost of its pid namespaces: `numbers[level]`.
@@ -185,19 +226,19 @@ pub fn identify_target(task: Address, target: &mut Target) {
 
 /// Device number of a `struct tty_struct`, `major << 20 | minor`, 0 for none.
 #[inline(always)]
-pub fn terminal(tty: Address) -> u32 {
+pub fn terminal<M: Memory>(tty: Address) -> u32 {
     if tty.is_null() {
         return 0;
     }
-    let driver = follow(tty, fact!(tty_driver));
-    let major: u32 = read(driver, fact!(tty_driver_major));
-    let first: u32 = read(driver, fact!(tty_driver_minor_start));
-    let index: u32 = read(tty, fact!(tty_index));
+    let driver = M::follow(tty, fact!(tty_driver));
+    let major: u32 = M::read(driver, fact!(tty_driver_major));
+    let first: u32 = M::read(driver, fact!(tty_driver_minor_start));
+    let index: u32 = M::read(tty, fact!(tty_index));
     (major << 20) | (first.wrapping_add(index) & 0xf_ffff)
 }
 
 /// A member that not every kernel has, `u32::MAX` (audit's "unset") without it.
 #[inline(always)]
-fn optional_u32(base: Address, offset: u32) -> u32 {
-    if offset == MISSING { u32::MAX } else { read(base, offset) }
+fn optional_u32<M: Memory>(base: Address, offset: u32) -> u32 {
+    if offset == MISSING { u32::MAX } else { M::read(base, offset) }
 }

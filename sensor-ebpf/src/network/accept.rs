@@ -7,9 +7,9 @@ use sensor_common::network::Socket;
 
 use super::tcp::CLOSE;
 use super::{INBOUND, attribute, disown, own, owned};
-use crate::kernel::{Address, object, read, socket};
-use crate::syscall::Call;
-use crate::{emit, fact};
+use crate::kernel::socket::{self, AtDescriptor};
+use crate::kernel::{Address, Memory, Probed, Typed};
+use crate::{emit, fact, syscall};
 
 /// Sees: TCP connections accepted.
 /// Hook: return of `int inet_accept(struct socket *sock, struct socket *newsock, int flags,
@@ -20,10 +20,17 @@ use crate::{emit, fact};
 /// Fallback: [`accept_exit`].
 #[fexit]
 pub fn stream_accept(ctx: FExitContext) -> i32 {
-    let listener: Address = ctx.arg::<*const u8>(0);
+    if outcome(&ctx) != 0 {
+        return 0;
+    }
+    let listener = socket::sock_of::<Typed>(ctx.arg::<*const u8>(0));
+    let socket: Address = ctx.arg::<*const u8>(1);
+    let sk = socket::sock_of::<Typed>(socket);
     // Older kernels get here from `mptcp_stream_accept` too, before the socket is complete.
-    if outcome(&ctx) == 0 && socket::protocol(socket::sock_of(listener)) != socket::MPTCP {
-        accepted(ctx.arg::<*const u8>(1));
+    if socket::protocol::<Typed>(listener) != socket::MPTCP
+        && socket::protocol::<Typed>(sk) == socket::TCP
+    {
+        accepted::<Typed>(sk, socket::inode::<Typed>(socket));
     }
     0
 }
@@ -35,7 +42,8 @@ pub fn stream_accept(ctx: FExitContext) -> i32 {
 #[fexit]
 pub fn mptcp_accept(ctx: FExitContext) -> i32 {
     if outcome(&ctx) == 0 {
-        accepted(ctx.arg::<*const u8>(1));
+        let socket: Address = ctx.arg::<*const u8>(1);
+        accepted_any(socket::sock_of::<Typed>(socket), socket::inode::<Typed>(socket));
     }
     0
 }
@@ -51,30 +59,35 @@ fn outcome(ctx: &FExitContext) -> i32 {
 /// Why: where trampolines are refused; does not see what io_uring does.
 #[tracepoint]
 pub fn accept_exit(ctx: TracePointContext) -> u32 {
-    let result = Call::from(&ctx).result;
+    let result = syscall::result(&ctx);
     if result >= 0 {
-        accepted(socket::at_descriptor(result as u32));
+        let found = AtDescriptor::find(result as u32);
+        accepted_any(found.sk, found.inode());
     }
     0
 }
 
+/// A new socket, of any family and protocol.
 #[inline(always)]
-fn accepted(socket: Address) {
-    let sk = socket::carrier(socket::sock_of(socket));
-    if sk.is_null() {
-        return;
+fn accepted_any(sk: Address, inode: u64) {
+    let sk = socket::carrier(sk);
+    if !sk.is_null() {
+        accepted::<Probed>(sk, inode);
     }
+}
+
+#[inline(always)]
+fn accepted<M: Memory>(sk: Address, inode: u64) {
     emit::seen(TCP_ACCEPT);
-    own(sk, socket, INBOUND);
+    own(sk, inode, emit::boot_ns(), INBOUND);
     let owner = owned(sk);
     emit::fixed::<Socket>(TCP_ACCEPT, LANE_PROCESS, |record| {
         attribute(owner.as_deref(), &mut record.header, &mut record.subject);
-        socket::describe(sk, &mut record.flow);
-        record.flow.inode = object::inode_of_socket(socket);
+        socket::describe::<M>(sk, inode, &mut record.flow);
     });
     // A peer can reset its connection while it waits in the queue: closed before accepted, and
     // reported so; nothing would ever remove the entry.
-    if i32::from(read::<u8>(sk, fact!(sk_state))) == CLOSE {
+    if i32::from(M::read::<u8>(sk, fact!(sk_state))) == CLOSE {
         disown(sk);
     }
 }

@@ -7,7 +7,7 @@ use sensor_common::kind::{BIND, LANE_PROCESS};
 use sensor_common::network::Socket;
 
 use crate::emit;
-use crate::kernel::{Address, socket, task};
+use crate::kernel::{Address, Probed, object, socket, task};
 
 /// Lets the call go on; anything else would refuse it.
 const ALLOW: i32 = 1;
@@ -36,7 +36,7 @@ fn bound(ctx: &SockContext) -> i32 {
     emit::seen(BIND);
     emit::fixed::<Socket>(BIND, LANE_PROCESS, |record| {
         task::identify(task::acting(), &mut record.subject);
-        socket::describe(sk, &mut record.flow);
+        socket::describe::<Probed>(sk, object::socket_inode(sk), &mut record.flow);
     });
     ALLOW
 }

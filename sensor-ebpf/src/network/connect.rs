@@ -7,19 +7,19 @@ use sensor_common::kind::{LANE_PROCESS, TCP_CONNECT};
 use sensor_common::network::Connect;
 
 use super::{FAILED, REPORTED, disown, owned, tcp, udp, unix};
-use crate::kernel::object::{AF_INET, AF_INET6, AF_UNIX};
-use crate::kernel::socket::{self, Target};
-use crate::kernel::{Address, object, read, task};
-use crate::syscall::Call;
+use crate::kernel::object::AF_UNIX;
+use crate::kernel::socket::{self, AtDescriptor, Target};
+use crate::kernel::{Address, Probed, Typed, read, task};
+use crate::syscall::{self, Call};
 use crate::{emit, fact};
 
 // `include/uapi/asm-generic/errno.h`, `include/linux/errno.h`.
-const EINTR: u32 = 4;
-const EISCONN: u32 = 106;
-const EALREADY: u32 = 114;
-const EINPROGRESS: u32 = 115;
-const ERESTARTSYS: u32 = 512;
-const ERESTART_RESTARTBLOCK: u32 = 516;
+const EINTR: i32 = 4;
+const EISCONN: i32 = 106;
+const EALREADY: i32 = 114;
+const EINPROGRESS: i32 = 115;
+const ERESTARTSYS: i32 = 512;
+const ERESTART_RESTARTBLOCK: i32 = 516;
 
 /// Sees: TCP connects that fail at once: no route, no port left, refused by a cgroup program.
 /// Hook: return of `int inet_stream_connect(struct socket *sock, struct sockaddr *uaddr,
@@ -30,7 +30,9 @@ const ERESTART_RESTARTBLOCK: u32 = 516;
 pub fn stream_connect(ctx: FExitContext) -> i32 {
     let result: i32 = ctx.arg(4);
     if result < 0 {
-        tcp_returned(ctx.arg::<*const u8>(0), Target::Kernel(ctx.arg::<*const u8>(1)), result);
+        let socket: Address = ctx.arg::<*const u8>(0);
+        let sk = socket::sock_of::<Typed>(socket);
+        tcp_returned(socket, sk, Target::Kernel(ctx.arg::<*const u8>(1)), result);
     }
     0
 }
@@ -43,7 +45,9 @@ pub fn stream_connect(ctx: FExitContext) -> i32 {
 #[fexit]
 pub fn dgram_connect(ctx: FExitContext) -> i32 {
     let result: i32 = ctx.arg(4);
-    udp::connected(ctx.arg::<*const u8>(0), Target::Kernel(ctx.arg::<*const u8>(1)), result);
+    let socket: Address = ctx.arg::<*const u8>(0);
+    let sk = socket::sock_of::<Typed>(socket);
+    udp::connected(socket, sk, Target::Kernel(ctx.arg::<*const u8>(1)), result);
     0
 }
 
@@ -56,7 +60,9 @@ pub fn dgram_connect(ctx: FExitContext) -> i32 {
 pub fn connect_denied(ctx: FExitContext) -> i32 {
     let result: i32 = ctx.arg(3);
     if result < 0 {
-        returned(ctx.arg::<*const u8>(0), Target::Kernel(ctx.arg::<*const u8>(1)), result);
+        let socket: Address = ctx.arg::<*const u8>(0);
+        let sk = socket::sock_of::<Typed>(socket);
+        returned(socket, sk, Target::Kernel(ctx.arg::<*const u8>(1)), result);
     }
     0
 }
@@ -66,40 +72,41 @@ pub fn connect_denied(ctx: FExitContext) -> i32 {
 /// Why: where trampolines are refused; does not see what io_uring does.
 #[tracepoint]
 pub fn connect_exit(ctx: TracePointContext) -> u32 {
+    let result = syscall::result(&ctx) as i32;
+    if is_no_outcome(result) {
+        return 0;
+    }
     let call = Call::from(&ctx);
-    let socket = socket::at_descriptor(call.argument::<0>() as u32);
-    if !socket.is_null() {
-        returned(socket, Target::User(call.argument::<1>()), call.result as i32);
+    let found = AtDescriptor::find(call.argument::<0>() as u32);
+    if !found.socket.is_null() {
+        returned(found.socket, found.sk, Target::User(call.argument::<1>()), result);
     }
     0
 }
 
 #[inline(always)]
-fn returned(socket: Address, target: Target, result: i32) {
-    let sk = socket::sock_of(socket);
-    match read::<u16>(sk, fact!(sk_family)) {
-        AF_UNIX => unix::connected(socket, result),
-        AF_INET | AF_INET6 if socket::protocol(sk) == socket::UDP => {
-            udp::connected(socket, target, result);
-        }
-        AF_INET | AF_INET6 if result < 0 => tcp_returned(socket, target, result),
+fn returned(socket: Address, sk: Address, target: Target, result: i32) {
+    match socket::protocol::<Probed>(sk) {
+        // No other family has protocols of these numbers.
+        socket::TCP | socket::MPTCP if result < 0 => tcp_returned(socket, sk, target, result),
+        socket::TCP | socket::MPTCP => {}
+        socket::UDP => udp::connected(socket, sk, target, result),
+        _ if read::<u16>(sk, fact!(sk_family)) == AF_UNIX => unix::connected(socket, sk, result),
         _ => {}
     }
 }
 
 /// A TCP connect that failed; reports it unless the state of the socket has done so.
 #[inline(always)]
-fn tcp_returned(socket: Address, target: Target, result: i32) {
+fn tcp_returned(socket: Address, sk: Address, target: Target, result: i32) {
     let error = result.unsigned_abs();
-    if is_no_outcome(error) {
+    let sk = socket::carrier(sk);
+    if is_no_outcome(result) || sk.is_null() {
         return;
     }
-    let sk = socket::carrier(socket::sock_of(socket));
-    if sk.is_null() {
-        return;
-    }
+    let inode = socket::inode::<Probed>(socket);
     let mut started = emit::boot_ns();
-    match owned(sk).filter(|connection| connection.inode == object::inode_of_socket(socket)) {
+    match owned(sk).filter(|connection| connection.inode == inode) {
         Some(connection) if connection.phase == FAILED => {
             started = connection.since_boot_ns;
             disown(sk);
@@ -115,8 +122,8 @@ fn tcp_returned(socket: Address, target: Target, result: i32) {
     }
     emit::seen(TCP_CONNECT);
     emit::fixed::<Connect>(TCP_CONNECT, LANE_PROCESS, |record| {
-        task::identify(task::acting(), &mut record.subject);
-        socket::describe(sk, &mut record.flow);
+        task::identify_acting(&mut record.subject);
+        socket::describe::<Probed>(sk, inode, &mut record.flow);
         // The socket has no remote end then; an address that is none leaves it empty.
         target.describe(&mut record.flow);
         record.started_boot_ns = started;
@@ -127,6 +134,9 @@ fn tcp_returned(socket: Address, target: Target, result: i32) {
 
 /// Errors that say nothing about whether there will be a connection.
 #[inline(always)]
-fn is_no_outcome(error: u32) -> bool {
-    matches!(error, EINTR | EISCONN | EALREADY | EINPROGRESS | ERESTARTSYS..=ERESTART_RESTARTBLOCK)
+fn is_no_outcome(result: i32) -> bool {
+    matches!(
+        result.wrapping_neg(),
+        EINTR | EISCONN | EALREADY | EINPROGRESS | ERESTARTSYS..=ERESTART_RESTARTBLOCK
+    )
 }

@@ -5,8 +5,9 @@ use aya_ebpf::programs::{FExitContext, TracePointContext};
 use sensor_common::kind::{LANE_PROCESS, TCP_LISTEN};
 use sensor_common::network::Listen;
 
-use super::{LISTENING, disown, own, owned};
-use crate::kernel::{Address, follow, read, socket, task};
+use super::{LISTENING, disown, own, owned, tcp};
+use crate::kernel::socket::{self, AtDescriptor};
+use crate::kernel::{Address, Memory, Probed, Typed, task};
 use crate::syscall::Call;
 use crate::{emit, fact};
 
@@ -14,13 +15,13 @@ use crate::{emit, fact};
 /// before, the kernel chooses the port only after this, so it waits for the call's return.
 #[inline(always)]
 pub(super) fn begun(sk: Address) {
-    if socket::protocol(sk) != socket::TCP {
+    if socket::protocol::<Typed>(sk) != socket::TCP {
         return;
     }
-    if read::<u16>(sk, fact!(sk_num)) == 0 {
-        own(sk, follow(sk, fact!(sk_socket)), LISTENING);
+    if Typed::read::<u16>(sk, fact!(sk_num)) == 0 {
+        own(sk, tcp::inode(sk), emit::boot_ns(), LISTENING);
     } else {
-        report(sk);
+        report::<Typed>(sk, tcp::inode(sk));
     }
 }
 
@@ -31,7 +32,8 @@ pub(super) fn begun(sk: Address) {
 /// Cost: one lookup per `listen`. Fallback: [`listen_exit`].
 #[fexit]
 pub fn stream_listen(ctx: FExitContext) -> i32 {
-    returned(ctx.arg::<*const u8>(0), ctx.arg::<i32>(2));
+    let socket = ctx.arg::<*const u8>(0);
+    returned(socket::sock_of::<Typed>(socket), socket::inode::<Typed>(socket), ctx.arg::<i32>(2));
     0
 }
 
@@ -41,7 +43,8 @@ pub fn stream_listen(ctx: FExitContext) -> i32 {
 /// nothing left to do.
 #[fexit]
 pub fn mptcp_listen(ctx: FExitContext) -> i32 {
-    returned(ctx.arg::<*const u8>(0), ctx.arg::<i32>(2));
+    let socket = ctx.arg::<*const u8>(0);
+    returned(socket::sock_of::<Typed>(socket), socket::inode::<Typed>(socket), ctx.arg::<i32>(2));
     0
 }
 
@@ -51,29 +54,30 @@ pub fn mptcp_listen(ctx: FExitContext) -> i32 {
 #[tracepoint]
 pub fn listen_exit(ctx: TracePointContext) -> u32 {
     let call = Call::from(&ctx);
-    returned(socket::at_descriptor(call.argument::<0>() as u32), call.result as i32);
+    let found = AtDescriptor::find(call.argument::<0>() as u32);
+    returned(found.sk, found.inode(), call.result as i32);
     0
 }
 
 #[inline(always)]
-fn returned(socket: Address, result: i32) {
-    let sk = socket::carrier(socket::sock_of(socket));
+fn returned(sk: Address, inode: u64, result: i32) {
+    let sk = socket::carrier(sk);
     if !owned(sk).is_some_and(|connection| connection.phase == LISTENING) {
         return;
     }
     disown(sk);
     if result == 0 {
-        report(sk);
+        report::<Probed>(sk, inode);
     }
 }
 
 #[inline(always)]
-fn report(sk: Address) {
+fn report<M: Memory>(sk: Address, inode: u64) {
     emit::seen(TCP_LISTEN);
     emit::fixed::<Listen>(TCP_LISTEN, LANE_PROCESS, |record| {
-        task::identify(task::acting(), &mut record.subject);
-        socket::describe(sk, &mut record.flow);
-        record.backlog = read(sk, fact!(sk_max_ack_backlog));
+        task::identify_acting(&mut record.subject);
+        socket::describe::<M>(sk, inode, &mut record.flow);
+        record.backlog = M::read(sk, fact!(sk_max_ack_backlog));
         record.reserved = 0;
     });
 }

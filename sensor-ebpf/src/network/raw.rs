@@ -6,8 +6,9 @@ use sensor_common::kind::{LANE_PROCESS, RAW_SOCKET};
 use sensor_common::network::RawSocket;
 
 use crate::kernel::object::{AF_INET, AF_INET6};
-use crate::kernel::{Address, object, read, socket, task};
-use crate::syscall::Call;
+use crate::kernel::socket::{self, AtDescriptor};
+use crate::kernel::{Address, Typed, object, read, task};
+use crate::syscall::{self, Call};
 use crate::{emit, fact};
 
 /// `AF_PACKET` of `include/linux/socket.h`.
@@ -30,7 +31,8 @@ pub fn socket_created(ctx: FExitContext) -> i32 {
     let for_kernel: i32 = ctx.arg(4);
     let result: i32 = ctx.arg(5);
     if result == 0 && for_kernel == 0 && is_raw(ctx.arg::<i32>(1) as u16, ctx.arg::<i32>(2) as u16) {
-        created(ctx.arg::<*const u8>(0), ctx.arg::<i32>(3) as u32);
+        let socket: Address = ctx.arg::<*const u8>(0);
+        created(socket, socket::sock_of::<Typed>(socket), ctx.arg::<i32>(3) as u32);
     }
     0
 }
@@ -40,9 +42,13 @@ pub fn socket_created(ctx: FExitContext) -> i32 {
 /// Why: where trampolines are refused; does not see what io_uring does.
 #[tracepoint]
 pub fn socket_exit(ctx: TracePointContext) -> u32 {
+    if syscall::result(&ctx) < 0 {
+        return 0;
+    }
     let call = Call::from(&ctx);
-    if call.result >= 0 && is_raw(call.argument::<0>() as u16, call.argument::<1>() as u16) {
-        created(socket::at_descriptor(call.result as u32), call.argument::<2>() as u32);
+    if is_raw(call.argument::<0>() as u16, call.argument::<1>() as u16) {
+        let found = AtDescriptor::find(call.result as u32);
+        created(found.socket, found.sk, call.argument::<2>() as u32);
     }
     0
 }
@@ -59,11 +65,10 @@ fn is_raw(family: u16, socket_type: u16) -> bool {
 }
 
 #[inline(always)]
-fn created(socket: Address, protocol: u32) {
-    let sk = socket::sock_of(socket);
+fn created(socket: Address, sk: Address, protocol: u32) {
     emit::seen(RAW_SOCKET);
     emit::fixed::<RawSocket>(RAW_SOCKET, LANE_PROCESS, |record| {
-        task::identify(task::acting(), &mut record.subject);
+        task::identify_acting(&mut record.subject);
         record.family = read(sk, fact!(sk_family));
         record.socket_type = read(sk, fact!(sk_type));
         record.protocol = protocol;

@@ -1,13 +1,14 @@
 //! The life of a TCP socket: connecting, established, closed. What the calls that start it
 //! return is seen in `connect`, `accept` and `listen`.
 
+use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use sensor_common::kind::{LANE_PROCESS, TCP_CLOSE, TCP_CONNECT};
 use sensor_common::network::{CLOSE_INBOUND, CLOSE_OUTBOUND, CONNECT_ABANDONED, Close, Connect};
 
 use super::{CONNECTING, Connection, FAILED, INBOUND, OUTBOUND, REPORTED, attribute, disown, listen, own, owned};
-use crate::kernel::{Address, follow, read, socket};
+use crate::kernel::{Address, Memory as _, Typed, socket};
 use crate::{emit, fact};
 
 // `include/net/tcp_states.h`.
@@ -52,8 +53,8 @@ pub fn sock_state(ctx: BtfTracePointContext) -> i32 {
 /// In the context of the process that connects.
 #[inline(always)]
 fn begun(sk: Address) {
-    if socket::protocol(sk) == socket::TCP {
-        own(sk, follow(sk, fact!(sk_socket)), CONNECTING);
+    if socket::protocol::<Typed>(sk) == socket::TCP {
+        own(sk, inode(sk), emit::boot_ns(), CONNECTING);
     }
 }
 
@@ -61,10 +62,10 @@ fn begun(sk: Address) {
 /// descriptor of it yet; a connecting one only when both sides connect at the same time.
 #[inline(always)]
 fn established(sk: Address, old: i32) {
-    if socket::protocol(sk) != socket::TCP {
+    if socket::protocol::<Typed>(sk) != socket::TCP {
         return;
     }
-    if old != SYN_SENT && follow(sk, fact!(sk_socket)).is_null() {
+    if old != SYN_SENT && Typed::follow(sk, fact!(sk_socket)).is_null() {
         return;
     }
     let owner = owned(sk);
@@ -77,7 +78,7 @@ fn established(sk: Address, old: i32) {
 
 #[inline(always)]
 fn closed(sk: Address, old: i32) {
-    if socket::protocol(sk) != socket::TCP || old == CLOSE || old == LISTEN {
+    if socket::protocol::<Typed>(sk) != socket::TCP || old == CLOSE || old == LISTEN {
         return;
     }
     let owner = owned(sk);
@@ -94,10 +95,10 @@ fn closed(sk: Address, old: i32) {
 /// said `SYN_SENT` (the reason is only in what it returns), or the process lets go of it.
 #[inline(always)]
 fn refused(sk: Address, owner: Option<&'static mut Connection>) {
-    let error: u32 = read(sk, fact!(sk_err));
+    let error: u32 = Typed::read(sk, fact!(sk_err));
     let mut flags = 0;
     if error == 0 {
-        if read::<u32>(follow(sk, fact!(sk_socket)), fact!(socket_state)) != SS_CONNECTING {
+        if Typed::read::<u32>(Typed::follow(sk, fact!(sk_socket)), fact!(socket_state)) != SS_CONNECTING {
             if let Some(connection) = owner {
                 connection.phase = FAILED;
             }
@@ -124,7 +125,7 @@ fn report(sk: Address, owner: Option<&Connection>, error: u32, flags: u32) {
     emit::seen(TCP_CONNECT);
     emit::fixed::<Connect>(TCP_CONNECT, LANE_PROCESS, |record| {
         attribute(owner, &mut record.header, &mut record.subject);
-        socket::describe(sk, &mut record.flow);
+        socket::describe::<Typed>(sk, inode(sk), &mut record.flow);
         record.started_boot_ns = owner.map_or(0, |connection| connection.since_boot_ns);
         record.error = error;
         record.flags = flags;
@@ -137,26 +138,35 @@ fn ended(sk: Address, owner: Option<&'static mut Connection>) {
     emit::seen(TCP_CLOSE);
     emit::fixed::<Close>(TCP_CLOSE, LANE_PROCESS, |record| {
         attribute(owner, &mut record.header, &mut record.subject);
-        socket::describe(sk, &mut record.flow);
+        socket::describe::<Typed>(sk, inode(sk), &mut record.flow);
         record.opened_boot_ns = owner.map_or(0, |connection| connection.since_boot_ns);
         record.flags = match owner.map(|connection| connection.phase) {
             Some(INBOUND) => CLOSE_INBOUND,
             Some(OUTBOUND) => CLOSE_OUTBOUND,
             _ => 0,
         };
-        record.error = read(sk, fact!(sk_err));
-        record.sent_bytes = read::<u64>(sk, fact!(tcp_bytes_sent))
-            .wrapping_sub(read(sk, fact!(tcp_bytes_retrans)));
-        record.received_bytes = read::<u64>(sk, fact!(tcp_bytes_received)).wrapping_sub(end_mark(sk));
+        record.error = Typed::read(sk, fact!(sk_err));
+        // SAFETY: the helper takes any `struct sock`.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(sk.cast_mut().cast()) } as Address;
+        record.sent_bytes = Typed::read::<u64>(tcp, fact!(tcp_bytes_sent))
+            .wrapping_sub(Typed::read(tcp, fact!(tcp_bytes_retrans)));
+        record.received_bytes =
+            Typed::read::<u64>(tcp, fact!(tcp_bytes_received)).wrapping_sub(end_mark(sk));
     });
     if owner.is_some() {
         disown(sk);
     }
 }
 
+/// Inode of a socket, 0 when the process has let go of it.
+#[inline(always)]
+pub(super) fn inode(sk: Address) -> u64 {
+    socket::inode::<Typed>(Typed::follow(sk, fact!(sk_socket)))
+}
+
 /// The kernel counts the peer's FIN as a byte received (`tcp_rcv_nxt_update`); `SOCK_DONE`
 /// says that there was one (`tcp_fin`).
 #[inline(always)]
 fn end_mark(sk: Address) -> u64 {
-    (read::<u64>(sk, fact!(sk_flags)) >> (fact!(sk_flag_done) & 63)) & 1
+    (Typed::read::<u64>(sk, fact!(sk_flags)) >> (fact!(sk_flag_done) & 63)) & 1
 }

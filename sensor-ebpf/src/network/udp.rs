@@ -9,7 +9,7 @@ use sensor_common::limits::UDP_PEERS as UDP_PEERS_MAX;
 use sensor_common::network::{Connect, Flow, Socket};
 
 use crate::kernel::socket::{self, Target};
-use crate::kernel::{Address, follow, read, task};
+use crate::kernel::{Address, Probed, follow, object, read, task};
 use crate::{emit, fact};
 
 /// Peers a process has already sent to.
@@ -53,7 +53,7 @@ fn sent(ctx: &SockAddrContext) -> i32 {
     // (`include/linux/filter.h`), which has the socket and the address as they are.
     let call: Address = ctx.as_ptr().cast();
     let sk = follow(call, fact!(sock_addr_sk));
-    if socket::protocol(sk) != socket::UDP {
+    if socket::protocol::<Probed>(sk) != socket::UDP {
         return ALLOW;
     }
     emit::seen(UDP_SEND);
@@ -65,7 +65,7 @@ fn sent(ctx: &SockAddrContext) -> i32 {
     }
     emit::fixed::<Socket>(UDP_SEND, LANE_PROCESS, |record| {
         task::identify(task::acting(), &mut record.subject);
-        socket::describe(sk, &mut record.flow);
+        socket::describe::<Probed>(sk, object::socket_inode(sk), &mut record.flow);
         target.describe(&mut record.flow);
     });
     ALLOW
@@ -93,9 +93,8 @@ fn is_new(flow: &Flow) -> bool {
 /// A UDP socket got a peer, or failed to. An address of no family takes the peer away, which is
 /// no event.
 #[inline(always)]
-pub(super) fn connected(socket: Address, target: Target, result: i32) {
-    let sk = socket::sock_of(socket);
-    if socket::protocol(sk) != socket::UDP {
+pub(super) fn connected(socket: Address, sk: Address, target: Target, result: i32) {
+    if socket::protocol::<Probed>(sk) != socket::UDP {
         return;
     }
     emit::seen(UDP_CONNECT);
@@ -103,8 +102,8 @@ pub(super) fn connected(socket: Address, target: Target, result: i32) {
         return emit::filtered(UDP_CONNECT);
     }
     emit::fixed::<Connect>(UDP_CONNECT, LANE_PROCESS, |record| {
-        task::identify(task::acting(), &mut record.subject);
-        socket::describe(sk, &mut record.flow);
+        task::identify_acting(&mut record.subject);
+        socket::describe::<Probed>(sk, object::inode_of_socket(socket), &mut record.flow);
         if result < 0 {
             target.describe(&mut record.flow);
         }

@@ -10,7 +10,7 @@ use sensor_common::tail;
 use crate::emit::{self, Tail};
 use crate::fact;
 use crate::kernel::path::Location;
-use crate::kernel::{Address, follow, object, read, socket, task};
+use crate::kernel::{Address, Probed, Typed, follow, object, read, socket, task};
 
 /// `offsetof(struct sockaddr_un, sun_path)`, `include/uapi/linux/un.h`.
 const SUN_PATH: u32 = 2;
@@ -22,7 +22,8 @@ const SUN_PATH: u32 = 2;
 /// Cost: once per connect. Fallback: `connect::connect_exit`.
 #[fexit]
 pub fn unix_stream_connect(ctx: FExitContext) -> i32 {
-    connected(ctx.arg::<*const u8>(0), ctx.arg::<i32>(4));
+    let socket: Address = ctx.arg::<*const u8>(0);
+    connected(socket, socket::sock_of::<Typed>(socket), ctx.arg::<i32>(4));
     0
 }
 
@@ -30,26 +31,26 @@ pub fn unix_stream_connect(ctx: FExitContext) -> i32 {
 /// Hook: return of `unix_dgram_connect`; all else as above.
 #[fexit]
 pub fn unix_dgram_connect(ctx: FExitContext) -> i32 {
-    connected(ctx.arg::<*const u8>(0), ctx.arg::<i32>(4));
+    let socket: Address = ctx.arg::<*const u8>(0);
+    connected(socket, socket::sock_of::<Typed>(socket), ctx.arg::<i32>(4));
     0
 }
 
 #[inline(always)]
-pub(super) fn connected(socket: Address, result: i32) {
+pub(super) fn connected(socket: Address, sk: Address, result: i32) {
     if fact!(unix_peer) == MISSING {
         return;
     }
     emit::seen(UNIX_CONNECT);
-    let sk = socket::sock_of(socket);
     let peer = follow(sk, fact!(unix_peer));
     if result != 0 || peer.is_null() {
         return emit::filtered(UNIX_CONNECT);
     }
     emit::variable::<UnixConnect>(UNIX_CONNECT, LANE_PROCESS, |record, tail| {
-        task::identify(task::acting(), &mut record.subject);
+        task::identify_acting(&mut record.subject);
         record.inode = object::inode_of_socket(socket);
         record.peer_inode = object::socket_inode(peer);
-        record.peer_pid = task::global_pid(follow(sk, fact!(sk_peer_pid)));
+        record.peer_pid = task::global_pid::<Probed>(follow(sk, fact!(sk_peer_pid)));
         record.socket_type = read(sk, fact!(sk_type));
         record.reserved = 0;
         describe_name(peer, tail);
