@@ -188,6 +188,7 @@ facts! {
     sk_err: required "sock.sk_err";
     sk_max_ack_backlog: required "sock.sk_max_ack_backlog";
     sk_peer_pid: required "sock.sk_peer_pid";
+    skb_sk: required "sk_buff.sk";
     socket_file: required "socket.file";
     socket_state: required "socket.state";
     inet_sport: required "inet_sock.inet_sport";
@@ -197,6 +198,17 @@ facts! {
     mptcp_first: optional "mptcp_sock.first";
     sock_addr_sk: required "bpf_sock_addr_kern.sk";
     sock_addr_uaddr: required "bpf_sock_addr_kern.uaddr";
+    // Messages of sockets: include/linux/socket.h, uio.h.
+    msg_name: required "msghdr.msg_name";
+    iter_kind: optional "msghdr.msg_iter.iter_type";
+    iter_kind_and_direction: optional "msghdr.msg_iter.type";
+    iter_is_segments: required "enum iter_type.ITER_IOVEC";
+    iter_is_buffer: optional "enum iter_type.ITER_UBUF";
+    iter_segments: required "msghdr.msg_iter.__iov" | "msghdr.msg_iter.iov";
+    iter_buffer: optional "msghdr.msg_iter.ubuf";
+    iter_offset: required "msghdr.msg_iter.iov_offset";
+    iter_count: required "msghdr.msg_iter.count";
+    udp_recvmsg_args: optional "args udp_recvmsg";
     inet_accept_args: optional "args inet_accept";
     unix_path_mnt: optional "unix_sock.path.mnt";
     unix_path_dentry: optional "unix_sock.path.dentry";

@@ -24,6 +24,8 @@ pub const SCRATCH_SLOTS: u32 = 4;
 /// Longest part of a DNS message copied, in bytes; one less than a power of two, as for
 /// [`ARGV_MAX`]. Plain DNS over UDP has at most 512 (RFC 1035, 4.2.1), EDNS mostly 1232.
 pub const DNS_MAX: usize = 1023;
+/// How many sockets that talk DNS have their owner remembered; user space may change it at load.
+pub const DNS_SOCKETS: u32 = 4096;
 /// How many pairs of process and UDP peer are remembered, so as to report each once; user
 /// space may change it at load.
 pub const UDP_PEERS: u32 = 8192;

@@ -8,14 +8,16 @@ use core::mem::size_of;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{
     bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
-    bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
+    bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str, bpf_skb_load_bytes,
 };
+use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
+use aya_ebpf::programs::SkBuffContext;
 use sensor_common::account::KindCount;
 use sensor_common::kind::{LANE_FILE, LANES, LIMIT};
 use sensor_common::limits::{ARGV_MAX, PATH_MAX, SCRATCH_SLOTS, TAIL_MAX};
-use sensor_common::record::{Header, VERSION};
+use sensor_common::record::{HEADER_OWNER_UNKNOWN, Header, Subject, VERSION};
 use sensor_common::tail::{TRUNCATED, UNREADABLE};
 
 use crate::kernel::Address;
@@ -124,9 +126,34 @@ fn wake_flags(ring: &RingBuf) -> u64 {
     }
 }
 
+/// Fills in whose event it is, when that is not the task that runs.
+#[inline(always)]
+pub fn attribute(owner: Option<&Subject>, header: &mut Header, subject: &mut Subject) {
+    match owner {
+        Some(owner) => *subject = *owner,
+        None => {
+            clear(subject);
+            header.flags |= HEADER_OWNER_UNKNOWN;
+        }
+    }
+}
+
+/// VERIFIER: eight bytes at a time; the compiler's own way is a function that writes single
+/// bytes in a loop.
+#[inline(always)]
+fn clear(subject: &mut Subject) {
+    const WORDS: usize = size_of::<Subject>() / 8;
+    let words = (&raw mut *subject).cast::<u64>();
+    for at in 0..WORDS {
+        // SAFETY: inside the subject, which has the alignment and a length of whole words.
+        unsafe { words.add(at).write_volatile(0) };
+    }
+}
+
 /// Emits a record without a variable part, built in place in the ring.
 ///
-/// `fill` has to write every field but the header, which must be the first member of `T`.
+/// `fill` has to write every field but the header, which must be the first member of `T`, and
+/// which it may add flags to.
 #[inline(always)]
 pub fn fixed<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T)) {
     let head = header(kind, lane, size_of::<T>());
@@ -147,7 +174,8 @@ pub fn fixed<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T)) {
 
 /// Emits a record with a variable part, built in scratch memory and copied to the ring.
 ///
-/// `fill` has to write every field of `T` but the header, which must be its first member.
+/// `fill` has to write every field of `T` but the header, which must be its first member and
+/// of which it may set flags.
 #[inline(always)]
 pub fn variable<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T, &mut Tail)) {
     let Some(used) = SCRATCH_USED.get_ptr_mut(0) else { return };
@@ -177,9 +205,12 @@ fn build<T: 'static>(kind: u16, lane: u8, scratch: *mut Scratch, slot: u32, fill
             len: 0,
             slot,
         };
+        let head = record.cast::<Header>();
+        (*head).flags = 0;
         fill(&mut *record.cast::<T>(), &mut tail);
         let len = size_of::<T>() + (black_box(tail.len) & (TAIL_MAX - 1));
-        record.cast::<Header>().write(header(kind, lane, len));
+        let flags = (*head).flags;
+        head.write(Header { flags, ..header(kind, lane, len) });
         let ring = ring(lane);
         let bytes = core::slice::from_raw_parts(record, len);
         match ring.output::<[u8]>(bytes, wake_flags(ring)) {
@@ -247,6 +278,20 @@ impl Tail {
         self.bytes::<MAX>(tag, len, |to, len| {
             // SAFETY: `to` has room for `len` bytes; the helper takes any source.
             unsafe { bpf_probe_read_kernel(to, len, from.cast()) }
+        });
+    }
+
+    /// Bytes of a packet from `from` on, up to `MAX` (a power of two less one).
+    #[inline(always)]
+    pub fn packet_bytes<const MAX: usize>(&mut self, tag: u8, ctx: &SkBuffContext, from: usize, len: u16) {
+        if len == 0 {
+            return;
+        }
+        self.bytes::<MAX>(tag, u64::from(len), |to, len| {
+            // VERIFIER: this helper wants to be told that there is at least one byte.
+            let len = (black_box(len.wrapping_sub(1)) & MAX as u32) + 1;
+            // SAFETY: `to` has room for `len` bytes; the helper checks the packet's bounds.
+            unsafe { bpf_skb_load_bytes(ctx.as_ptr(), from as u32, to, len) }
         });
     }
 

@@ -15,7 +15,7 @@ use core::mem::MaybeUninit;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::LruHashMap;
 use sensor_common::limits::CONNECTIONS as CONNECTIONS_MAX;
-use sensor_common::record::{HEADER_OWNER_UNKNOWN, Header, Subject};
+use sensor_common::record::Subject;
 
 use crate::kernel::{Address, task};
 
@@ -34,7 +34,8 @@ static CONNECTIONS: LruHashMap<u64, Connection> =
 #[derive(Clone, Copy)]
 struct Connection {
     subject: Subject,
-    /// When it was tried, or, from [`OUTBOUND`] on, when it was established; boot time.
+    /// When it was tried, or, from [`OUTBOUND`] on, when it was established; nanoseconds since
+    /// boot, 0 when unknown.
     since_boot_ns: u64,
     /// Inode of the socket: addresses of freed sockets are used again, inodes hardly ever.
     inode: u64,
@@ -55,20 +56,26 @@ const OUTBOUND: u64 = 4;
 /// Accepted.
 const INBOUND: u64 = 5;
 
-/// Remembers the process that acts as the owner of `sk`, since `boot_ns`.
-#[inline(always)]
-fn own(sk: Address, inode: u64, boot_ns: u64, phase: u64) {
-    let mut connection = MaybeUninit::<Connection>::uninit();
-    let new = connection.as_mut_ptr();
-    // SAFETY: plain data, of which every field is written before it is read.
-    let new = unsafe { &mut *new };
-    task::identify_acting(&mut new.subject);
-    new.since_boot_ns = boot_ns;
-    new.inode = inode;
-    new.phase = phase;
-    // Cannot fail for lack of room, only for want of a free element on this CPU in a rush;
-    // the event then says that its owner is unknown.
-    let _ = CONNECTIONS.insert(sk as u64, &*new, 0);
+impl Connection {
+    /// One that the process that acts is about to own; gives it to `own` while it is at hand.
+    #[inline(always)]
+    fn with(phase: u64, inode: u64, own: impl FnOnce(&mut Self)) {
+        let mut connection = MaybeUninit::<Self>::uninit();
+        // SAFETY: plain data, of which every field is written before it is read.
+        let connection = unsafe { &mut *connection.as_mut_ptr() };
+        task::identify_acting(&mut connection.subject);
+        connection.since_boot_ns = 0;
+        connection.inode = inode;
+        connection.phase = phase;
+        own(connection);
+    }
+
+    /// Remembers it. That cannot fail for lack of room, only for want of a free element on
+    /// this CPU in a rush; what comes later then says that its owner is unknown.
+    #[inline(always)]
+    fn remember(&self, sk: Address) {
+        let _ = CONNECTIONS.insert(sk as u64, self, 0);
+    }
 }
 
 #[inline(always)]
@@ -81,28 +88,4 @@ fn owned(sk: Address) -> Option<&'static mut Connection> {
 #[inline(always)]
 fn disown(sk: Address) {
     let _ = CONNECTIONS.remove(sk as u64);
-}
-
-/// Fills in whose event it is.
-#[inline(always)]
-fn attribute(owner: Option<&Connection>, header: &mut Header, subject: &mut Subject) {
-    match owner {
-        Some(connection) => *subject = connection.subject,
-        None => {
-            clear(subject);
-            header.flags |= HEADER_OWNER_UNKNOWN;
-        }
-    }
-}
-
-/// VERIFIER: eight bytes at a time; the compiler's own way is a function that writes single
-/// bytes in a loop.
-#[inline(always)]
-fn clear(subject: &mut Subject) {
-    const WORDS: usize = size_of::<Subject>() / 8;
-    let words = (&raw mut *subject).cast::<u64>();
-    for at in 0..WORDS {
-        // SAFETY: inside the subject, which has the alignment and a length of whole words.
-        unsafe { words.add(at).write_volatile(0) };
-    }
 }

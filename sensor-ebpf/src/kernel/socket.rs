@@ -155,6 +155,12 @@ impl Target {
         true
     }
 
+    /// Port of an inet address, in host order.
+    #[inline(always)]
+    pub fn port(self) -> u16 {
+        u16::from_be(self.read(2))
+    }
+
     #[inline(always)]
     fn read<T: Copy>(self, offset: usize) -> T {
         let mut value = core::mem::MaybeUninit::<T>::uninit();

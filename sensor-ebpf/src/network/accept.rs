@@ -6,7 +6,7 @@ use sensor_common::kind::{LANE_PROCESS, TCP_ACCEPT};
 use sensor_common::network::Socket;
 
 use super::tcp::CLOSE;
-use super::{INBOUND, attribute, disown, own, owned};
+use super::{Connection, INBOUND, disown};
 use crate::kernel::socket::{self, AtDescriptor};
 use crate::kernel::{Address, Memory, Probed, Typed};
 use crate::{emit, fact, syscall};
@@ -79,11 +79,13 @@ fn accepted_any(sk: Address, inode: u64) {
 #[inline(always)]
 fn accepted<M: Memory>(sk: Address, inode: u64) {
     emit::seen(TCP_ACCEPT);
-    own(sk, inode, emit::boot_ns(), INBOUND);
-    let owner = owned(sk);
-    emit::fixed::<Socket>(TCP_ACCEPT, LANE_PROCESS, |record| {
-        attribute(owner.as_deref(), &mut record.header, &mut record.subject);
-        socket::describe::<M>(sk, inode, &mut record.flow);
+    Connection::with(INBOUND, inode, |connection| {
+        emit::fixed::<Socket>(TCP_ACCEPT, LANE_PROCESS, |record| {
+            record.subject = connection.subject;
+            socket::describe::<M>(sk, inode, &mut record.flow);
+            connection.since_boot_ns = record.header.boot_ns;
+        });
+        connection.remember(sk);
     });
     // A peer can reset its connection while it waits in the queue: closed before accepted, and
     // reported so; nothing would ever remove the entry.

@@ -5,7 +5,7 @@ use aya_ebpf::programs::{FExitContext, TracePointContext};
 use sensor_common::kind::{LANE_PROCESS, TCP_LISTEN};
 use sensor_common::network::Listen;
 
-use super::{LISTENING, disown, own, owned, tcp};
+use super::{Connection, LISTENING, disown, owned, tcp};
 use crate::kernel::socket::{self, AtDescriptor};
 use crate::kernel::{Address, Memory, Probed, Typed, task};
 use crate::syscall::Call;
@@ -19,7 +19,7 @@ pub(super) fn begun(sk: Address) {
         return;
     }
     if Typed::read::<u16>(sk, fact!(sk_num)) == 0 {
-        own(sk, tcp::inode(sk), emit::boot_ns(), LISTENING);
+        Connection::with(LISTENING, tcp::inode(sk), |connection| connection.remember(sk));
     } else {
         report::<Typed>(sk, tcp::inode(sk));
     }

@@ -7,7 +7,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use sensor_common::kind::{LANE_PROCESS, TCP_CLOSE, TCP_CONNECT};
 use sensor_common::network::{CLOSE_INBOUND, CLOSE_OUTBOUND, CONNECT_ABANDONED, Close, Connect};
 
-use super::{CONNECTING, Connection, FAILED, INBOUND, OUTBOUND, REPORTED, attribute, disown, listen, own, owned};
+use super::{CONNECTING, Connection, FAILED, INBOUND, OUTBOUND, REPORTED, disown, listen, owned};
 use crate::kernel::{Address, Memory as _, Typed, socket};
 use crate::{emit, fact};
 
@@ -37,6 +37,7 @@ const ECONNREFUSED: u32 = 111;
 /// Cost: mean well below 1 µs (budget); most transitions are dismissed by two compares.
 /// Fallback: none needed, tracepoints are always there.
 #[btf_tracepoint(function = "inet_sock_set_state")]
+#[inline(always)]
 pub fn sock_state(ctx: BtfTracePointContext) -> i32 {
     let sk: Address = ctx.arg::<*const u8>(0);
     let old: i32 = ctx.arg(1);
@@ -54,7 +55,10 @@ pub fn sock_state(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn begun(sk: Address) {
     if socket::protocol::<Typed>(sk) == socket::TCP {
-        own(sk, inode(sk), emit::boot_ns(), CONNECTING);
+        Connection::with(CONNECTING, inode(sk), |connection| {
+            connection.since_boot_ns = emit::boot_ns();
+            connection.remember(sk);
+        });
     }
 }
 
@@ -69,10 +73,10 @@ fn established(sk: Address, old: i32) {
         return;
     }
     let owner = owned(sk);
-    report(sk, owner.as_deref(), 0, 0);
+    let now = report(sk, owner.as_deref(), 0, 0);
     if let Some(connection) = owner {
         connection.phase = OUTBOUND;
-        connection.since_boot_ns = emit::boot_ns();
+        connection.since_boot_ns = now;
     }
 }
 
@@ -120,16 +124,20 @@ pub(super) fn only_an_answer(error: u32) -> bool {
     matches!(error, ECONNABORTED | ECONNRESET | ETIMEDOUT | ECONNREFUSED)
 }
 
+/// Gives the time of the outcome, 0 when the event is lost.
 #[inline(always)]
-fn report(sk: Address, owner: Option<&Connection>, error: u32, flags: u32) {
+fn report(sk: Address, owner: Option<&Connection>, error: u32, flags: u32) -> u64 {
+    let mut boot_ns = 0;
     emit::seen(TCP_CONNECT);
     emit::fixed::<Connect>(TCP_CONNECT, LANE_PROCESS, |record| {
-        attribute(owner, &mut record.header, &mut record.subject);
+        emit::attribute(owner.map(|connection| &connection.subject), &mut record.header, &mut record.subject);
         socket::describe::<Typed>(sk, inode(sk), &mut record.flow);
         record.started_boot_ns = owner.map_or(0, |connection| connection.since_boot_ns);
         record.error = error;
         record.flags = flags;
+        boot_ns = record.header.boot_ns;
     });
+    boot_ns
 }
 
 #[inline(always)]
@@ -137,7 +145,7 @@ fn ended(sk: Address, owner: Option<&'static mut Connection>) {
     let owner = owner.as_deref();
     emit::seen(TCP_CLOSE);
     emit::fixed::<Close>(TCP_CLOSE, LANE_PROCESS, |record| {
-        attribute(owner, &mut record.header, &mut record.subject);
+        emit::attribute(owner.map(|connection| &connection.subject), &mut record.header, &mut record.subject);
         socket::describe::<Typed>(sk, inode(sk), &mut record.flow);
         record.opened_boot_ns = owner.map_or(0, |connection| connection.since_boot_ns);
         record.flags = match owner.map(|connection| connection.phase) {

@@ -107,6 +107,10 @@ const fn fexit_if_any(program: &'static str, name: &'static str) -> Hook {
     Hook { optional: true, ..fexit(program, name) }
 }
 
+const fn fentry_if_any(program: &'static str, name: &'static str) -> Hook {
+    Hook { optional: true, ..fentry(program, name) }
+}
+
 const fn cgroup(program: &'static str, name: &'static str) -> Hook {
     Hook { program, attach: Attach::Cgroup(name), optional: false }
 }
@@ -321,6 +325,25 @@ pub const SERVICES: &[Service] = &[
         name: "udp",
         kinds: &[kind::UDP_SEND],
         ways: &[Way { hooks: &[cgroup("udp_send4", "sendmsg4"), cgroup("udp_send6", "sendmsg6")], misses: "" }],
+    },
+    Service {
+        name: "dns",
+        kinds: &[kind::DNS],
+        ways: &[
+            Way {
+                hooks: &[
+                    fentry("dns_send4", "udp_sendmsg"),
+                    fexit("dns_receive4", "udp_recvmsg"),
+                    fentry_if_any("dns_send6", "udpv6_sendmsg"),
+                    fexit_if_any("dns_receive6", "udpv6_recvmsg"),
+                ],
+                misses: "",
+            },
+            Way {
+                hooks: &[cgroup("dns_egress", "egress"), cgroup("dns_ingress", "ingress")],
+                misses: "",
+            },
+        ],
     },
     Service {
         name: "raw socket",

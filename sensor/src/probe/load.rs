@@ -4,7 +4,7 @@
 use std::os::fd::AsFd as _;
 use std::thread;
 
-use aya::programs::{CgroupAttachMode, Program, ProgramError};
+use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, VerifierLogLevel};
 use thiserror::Error;
 use zerocopy::IntoBytes;
@@ -256,6 +256,11 @@ impl Hooker<'_> {
                 let root = cgroup::root().map_err(|error| error.to_string())?;
                 program.load().and_then(|()| program.attach(root, BESIDE_OTHERS).map(drop))
             }
+            (Attach::Cgroup(_), Program::CgroupSkb(program)) => {
+                let root = cgroup::root().map_err(|error| error.to_string())?;
+                let side = program.expected_attach_type().unwrap_or(CgroupSkbAttachType::Ingress);
+                program.load().and_then(|()| program.attach(root, side, BESIDE_OTHERS).map(drop))
+            }
             (Attach::SyscallEnter(calls), Program::TracePoint(_)) => {
                 return self.attach_to_calls(name, "sys_enter", calls);
             }
@@ -303,6 +308,7 @@ fn unload(program: &mut Program) {
         Program::FEntry(program) => program.unload(),
         Program::FExit(program) => program.unload(),
         Program::TracePoint(program) => program.unload(),
+        Program::CgroupSkb(program) => program.unload(),
         Program::CgroupSock(program) => program.unload(),
         Program::CgroupSockAddr(program) => program.unload(),
         _ => Ok(()),
