@@ -2,6 +2,8 @@
 //! message is read from the process's memory: an answer can lie in pages of the network
 //! driver, which no program of this type may look into.
 
+use core::hint::black_box;
+
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 use sensor_common::facts::MISSING;
@@ -13,7 +15,7 @@ use super::{is_dns, report};
 use crate::fact;
 use crate::kernel::object::{AF_INET, AF_INET6};
 use crate::kernel::socket::{self, Target};
-use crate::kernel::{Address, Memory as _, Typed, read, task};
+use crate::kernel::{Address, Memory as _, Typed, follow, read, task};
 
 /// `MSG_PEEK` of `include/linux/socket.h`: the message stays, and will be received again.
 const MSG_PEEK: i32 = 2;
@@ -70,9 +72,10 @@ fn sent(family: u16, sk: Address, msg: Address, len: u64) {
 
 #[inline(always)]
 fn received(ctx: &FExitContext) {
+    // VERIFIER: as in `network::accept::outcome`.
     let (flags, result): (i32, i32) = match fact!(udp_recvmsg_args) {
-        6 => (ctx.arg(4), ctx.arg(6)),
-        5 => (ctx.arg(3), ctx.arg(5)),
+        6 => (black_box(ctx.arg(4)), black_box(ctx.arg(6))),
+        5 => (ctx.arg(3), black_box(ctx.arg(5))),
         _ => (ctx.arg(3), ctx.arg(4)),
     };
     let (sk, msg): (Address, Address) = (ctx.arg::<*const u8>(0), ctx.arg::<*const u8>(1));
@@ -168,6 +171,8 @@ enum Run {
 }
 
 impl Run {
+    /// VERIFIER: where the memory is stands in a union, of which the kernel's checks know one
+    /// type only; so it is read through the helper.
     #[inline(always)]
     fn of(msg: Address) -> Self {
         let kind = if fact!(iter_kind) == MISSING {
@@ -177,9 +182,9 @@ impl Run {
             u32::from(Typed::read::<u8>(msg, fact!(iter_kind)))
         };
         if fact!(iter_is_buffer) != MISSING && kind == fact!(iter_is_buffer) {
-            Self::Buffer(Typed::read(msg, fact!(iter_buffer)))
+            Self::Buffer(read(msg, fact!(iter_buffer)))
         } else if kind == fact!(iter_is_segments) {
-            Self::Segments(Typed::follow(msg, fact!(iter_segments)))
+            Self::Segments(follow(msg, fact!(iter_segments)))
         } else {
             Self::Other
         }
