@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::bpf;
 use super::load::{Sample, WORKLOADS, Workload};
 use super::sensor::{Cost, Sensor};
 use super::statistics::{Spread, ratios};
@@ -40,6 +41,8 @@ const SIDES: [Side; 3] = [
 struct Run {
     sample: Sample,
     cost: Cost,
+    /// BPF programs of others that were loaded before or after it.
+    others: usize,
 }
 
 /// All runs of one workload: one of each side per round.
@@ -97,10 +100,12 @@ fn rounds(bench: &Bench, workload: &'static Workload) -> Result<Rounds> {
 }
 
 fn visit(bench: &Bench, workload: &Workload, side: Side, count: u64) -> Result<Run> {
+    let others = bpf::observers()?;
     let Some(output) = side.output else {
         return Ok(Run {
             sample: workload.run(bench, count)?,
             cost: Cost::default(),
+            others: others.max(bpf::observers()?),
         });
     };
     let sensor = Sensor::start(bench, output)?;
@@ -108,7 +113,12 @@ fn visit(bench: &Bench, workload: &Workload, side: Side, count: u64) -> Result<R
     let sample = workload.run(bench, count)?;
     let cost = sensor.cost(&since)?;
     sensor.stop()?;
-    Ok(Run { sample, cost })
+    let others = others.max(bpf::observers()?);
+    Ok(Run {
+        sample,
+        cost,
+        others,
+    })
 }
 
 /// Whether this kernel has the sensor use anything but the hooks it prefers.
@@ -137,6 +147,12 @@ impl Rounds {
             let [without, ..] = round;
             Some((value(&without.sample), value(&round.get(side)?.sample)))
         }))
+    }
+
+    /// Runs that others may have slowed down by watching, too.
+    fn disturbed(&self) -> usize {
+        let runs = self.rounds.iter().flatten();
+        runs.filter(|run| run.others > 0).count()
     }
 
     fn lost(&self) -> u64 {
@@ -206,6 +222,13 @@ impl Ratios {
             "Time of one operation, medians of {} rounds; {ways}",
             self.all.first().map_or(0, |rounds| rounds.rounds.len())
         ));
+        let disturbed: usize = self.all.iter().map(Rounds::disturbed).sum();
+        if disturbed > 0 {
+            println!(
+                "  In {disturbed} runs somebody else's BPF programs were watching this machine too: \
+                 end them and measure again."
+            );
+        }
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -230,6 +253,7 @@ impl Ratios {
                 "ratio": { "with": spread(1), "json": spread(2) },
                 "cpu_ratio": { "with": cpu(1), "json": cpu(2) },
                 "lost": rounds.lost(),
+                "disturbed_runs": rounds.disturbed(),
                 "rounds": rounds.rounds.iter().map(runs).collect::<Value>(),
             })
         };
