@@ -3,8 +3,10 @@
 //! only names the subcommands; what one of them does is in the file named after it.
 
 mod artifacts;
+mod bench;
 mod build;
 mod ci;
+mod debian;
 mod exec;
 mod run;
 mod setup;
@@ -40,6 +42,8 @@ enum Task {
     Vm(vm::Args),
     /// Run every test: units, end-to-end on this kernel, end-to-end on the kernel matrix
     Test(test::Args),
+    /// Show what the sensor costs, beside none and beside its peers
+    Bench(bench::Args),
     /// Check format, lints, dependencies and documentation, then run every test
     Ci(ci::Args),
 }
@@ -61,6 +65,7 @@ fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
         Task::Run(args) => run::run(workspace, &args).map(done),
         Task::Vm(args) => vm::run(workspace, &args),
         Task::Test(args) => test::run(workspace, &args),
+        Task::Bench(args) => bench::run(workspace, &args),
         Task::Ci(args) => ci::run(workspace, &args),
     }
 }

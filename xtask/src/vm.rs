@@ -25,7 +25,7 @@ use crate::workspace::Workspace;
 use crate::{build, exec, setup};
 use companion::Companion;
 use initramfs::Initramfs;
-use kernel::Release;
+pub(crate) use kernel::Release;
 use machine::{Machine, Outcome};
 
 /// Modules that tests may count on wherever Debian builds them as modules.
@@ -102,6 +102,19 @@ pub(crate) fn everything() -> Args {
     Args {
         all: true,
         timeout: 900,
+        ..Args::default()
+    }
+}
+
+/// One command on one kernel, with and without trampolines, one machine after the other.
+pub(crate) fn command(release: Release, command: String, with: Vec<String>) -> Args {
+    Args {
+        kernels: vec![release],
+        trampolines: Some(Trampolines::Both),
+        shell_cmd: Some(command),
+        with,
+        timeout: 1_800,
+        jobs: Some(1),
         ..Args::default()
     }
 }

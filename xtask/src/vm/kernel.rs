@@ -1,18 +1,16 @@
-//! Gets Debian's kernels: which package of which suite, fetched and verified by apt itself in a
-//! private root, so that the machine's proxies, mirrors and signature checks apply and the
-//! machine's own package state is not touched. Nothing here boots anything.
+//! Gets Debian's kernels: which package of which suite, and where the image is in it. Fetching
+//! is `debian`'s business. Nothing here boots anything.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::debian::PrivateApt;
 use crate::exec;
 use crate::workspace::Workspace;
-
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The kernels every test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -93,8 +91,12 @@ fn first(dir: &Path, prefix: &str) -> Option<PathBuf> {
 }
 
 fn fetch(workspace: &Workspace, release: Release, dir: &Path) -> Result<()> {
-    let apt = PrivateApt::new(workspace, release)?;
-    let (_, _, version) = release.source();
+    let (suite, has_security, version) = release.source();
+    let apt = PrivateApt::new(
+        workspace.target(&format!("vm/{}/apt", release.label()))?,
+        suite,
+        has_security,
+    )?;
     let names = exec::output(apt.command("apt-cache").args(["pkgnames", "linux-"]))?;
     let image = newest(&names, version).with_context(|| format!("no linux-image-{version}*"))?;
     let mut packages = vec![image.to_owned()];
@@ -107,8 +109,8 @@ fn fetch(workspace: &Workspace, release: Release, dir: &Path) -> Result<()> {
     }
     println!("vm: fetching {}", packages.join(", "));
 
-    let debs = apt.dir.join("debs");
-    let fresh = apt.dir.join("tree");
+    let debs = apt.dir().join("debs");
+    let fresh = apt.dir().join("tree");
     for path in [&debs, &fresh] {
         let _ = fs::remove_dir_all(path);
         fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
@@ -127,7 +129,7 @@ fn fetch(workspace: &Workspace, release: Release, dir: &Path) -> Result<()> {
     let _ = fs::remove_dir_all(dir);
     fs::rename(&fresh, dir)
         .with_context(|| format!("cannot put the kernel at {}", dir.display()))?;
-    let _ = fs::remove_dir_all(&apt.dir);
+    let _ = fs::remove_dir_all(apt.dir());
     Ok(())
 }
 
@@ -147,100 +149,6 @@ fn numbers(version: &str) -> Vec<u64> {
         .split(|c: char| !c.is_ascii_digit())
         .filter_map(|part| part.parse().ok())
         .collect()
-}
-
-/// An apt that knows nothing but the suites of one kernel.
-struct PrivateApt {
-    dir: PathBuf,
-    options: Vec<String>,
-}
-
-impl PrivateApt {
-    fn new(workspace: &Workspace, release: Release) -> Result<Self> {
-        ensure!(
-            Path::new(KEYRING).exists(),
-            "{KEYRING} is missing: install debian-archive-keyring; test kernels need Debian's apt"
-        );
-        let dir = workspace.target(&format!("vm/{}/apt", release.label()))?;
-        for sub in ["lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(dir.join(sub))
-                .with_context(|| format!("cannot create {}", dir.display()))?;
-        }
-        let (suite, has_security, _) = release.source();
-        let mirror = Mirror::find()?;
-        let mut list = format!(
-            "deb [signed-by={KEYRING} target=Packages] {} {suite} main\n",
-            mirror.main
-        );
-        if let (true, Some(site)) = (has_security, &mirror.security) {
-            list += &format!(
-                "deb [signed-by={KEYRING} target=Packages] {site} {suite}-security main\n"
-            );
-        }
-        fs::write(dir.join("sources.list"), list).context("cannot write sources.list")?;
-        fs::write(dir.join("status"), "").context("cannot write an empty dpkg status")?;
-
-        let at = |key: &str, path: &str| format!("{key}={}", dir.join(path).display());
-        let options = vec![
-            at("Dir::State", ""),
-            at("Dir::State::lists", "lists"),
-            at("Dir::State::status", "status"),
-            at("Dir::Cache", "cache"),
-            at("Dir::Etc::sourcelist", "sources.list"),
-            "Dir::Etc::sourceparts=-".to_owned(),
-            "Dir::Etc::preferencesparts=-".to_owned(),
-            "APT::Architecture=amd64".to_owned(),
-            "APT::Sandbox::User=root".to_owned(),
-            "Acquire::Languages=none".to_owned(),
-            // An archived suite is no longer re-signed.
-            "Acquire::Check-Valid-Until=false".to_owned(),
-        ];
-        let apt = Self { dir, options };
-        exec::output(apt.command("apt-get").arg("update"))?;
-        Ok(apt)
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        for option in &self.options {
-            command.arg("-o").arg(option);
-        }
-        command
-    }
-}
-
-/// Where this machine gets Debian from; never written down in the repository.
-struct Mirror {
-    main: String,
-    security: Option<String>,
-}
-
-impl Mirror {
-    fn find() -> Result<Self> {
-        let format = "$(CREATED_BY) $(CODENAME) $(REPO_URI)";
-        let targets =
-            exec::output(Command::new("apt-get").args(["indextargets", "--format", format]))
-                .context(
-                    "test kernels come from Debian packages; this machine has no working apt",
-                )?;
-        let (mut main, mut security) = (None, None);
-        for line in targets.lines() {
-            let mut words = line.split_whitespace();
-            let (Some("Packages"), Some(suite), Some(site)) =
-                (words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            if suite.ends_with("-security") && site.contains("security") {
-                security.get_or_insert_with(|| site.to_owned());
-            } else if site.contains("debian") {
-                main.get_or_insert_with(|| site.to_owned());
-            }
-        }
-        let main = main
-            .context("apt has no Debian mirror; add one to its sources and run apt-get update")?;
-        Ok(Self { main, security })
-    }
 }
 
 #[cfg(test)]
