@@ -22,6 +22,8 @@ pub enum Type {
     Ip,
     /// A list of IP addresses.
     Ips,
+    /// A list of objects, each with its own fields.
+    Objects,
 }
 
 /// A value of a field.
@@ -41,6 +43,8 @@ pub enum Value<'a> {
     Time(u64),
     /// Several of them.
     List(Vec<Value<'a>>),
+    /// Names and values, ordered by name.
+    Object(Vec<(&'static str, Value<'a>)>),
 }
 
 impl<'a> From<&'a str> for Value<'a> {
@@ -173,15 +177,37 @@ fields! {
     Timestamp "@timestamp" Date "When it happened, by the wall clock.";
     ContainerId "container.id" Keyword "Id of the container the process runs in.";
     ContainerRuntime "container.runtime" Keyword "Runtime of that container.";
+    DestinationBytes "destination.bytes" Long "Payload bytes from the side that accepted.";
+    DestinationIp "destination.ip" Ip "Address of the side that accepted or received.";
+    DestinationPort "destination.port" Long "Its port.";
+    DnsAnswers "dns.answers" Objects "Records of the answer section: class, data, name, ttl, type.";
+    DnsHeaderFlags "dns.header_flags" Keywords "Flags set in the header.";
+    DnsId "dns.id" Keyword "Transaction id.";
+    DnsOpCode "dns.op_code" Keyword "Operation.";
+    DnsQuestionClass "dns.question.class" Keyword "Class asked for.";
+    DnsQuestionName "dns.question.name" Keyword "Name asked for.";
+    DnsQuestionType "dns.question.type" Keyword "Record type asked for.";
+    DnsResolvedIp "dns.resolved_ip" Ips "Addresses answered.";
+    DnsResponseCode "dns.response_code" Keyword "Response code.";
+    DnsType "dns.type" Keyword "`query` or `answer`.";
+    ErrorCode "error.code" Keyword "Name of the errno that says why it failed.";
     EventAction "event.action" Keyword "What happened, in one word.";
     EventCategory "event.category" Keywords "ECS category.";
     EventDataset "event.dataset" Keyword "Kind of event, as `--events` names it.";
+    EventDuration "event.duration" Long "How long it took, in nanoseconds.";
     EventId "event.id" Keyword "Unique id of the event.";
     EventKind "event.kind" Keyword "Always `event`, until there are alerts.";
     EventModule "event.module" Keyword "Always `sensor`.";
     EventOutcome "event.outcome" Keyword "`success`, `failure` or `unknown`.";
     EventSequence "event.sequence" Long "Number of the event among those of its lane and CPU.";
+    EventStart "event.start" Date "When it began.";
     EventType "event.type" Keywords "ECS type.";
+    NetworkBytes "network.bytes" Long "Payload bytes in both directions.";
+    NetworkDirection "network.direction" Keyword "`egress` when the process began, `ingress` when its peer did.";
+    NetworkIanaNumber "network.iana_number" Keyword "IP protocol number.";
+    NetworkProtocol "network.protocol" Keyword "Protocol above the transport, where it is known.";
+    NetworkTransport "network.transport" Keyword "`tcp` or `udp`.";
+    NetworkType "network.type" Keyword "`ipv4` or `ipv6`; mapped addresses count as IPv4.";
     ProcessArgs "process.args" Keywords "The arguments, one by one.";
     ProcessArgsCount "process.args_count" Long "How many arguments there were.";
     ProcessCommandLine "process.command_line" Keyword "The arguments in one line, quoted where needed.";
@@ -257,6 +283,8 @@ fields! {
     SensorCredentialsOldSuid "sensor.credentials.old.suid" Long "Saved user before the change.";
     SensorCredentialsOldUid "sensor.credentials.old.uid" Long "Real user before the change.";
     SensorCredentialsOldUserNs "sensor.credentials.old.user_namespace" Long "Inode of the user namespace before the change.";
+    SensorDnsIncomplete "sensor.dns.incomplete" Boolean "The DNS message was longer than what was copied, or damaged.";
+    SensorDnsMalformed "sensor.dns.malformed" Keyword "Why the bytes are not a DNS message.";
     SensorExecArgumentBytes "sensor.exec.argument_bytes" Long "Bytes of all arguments, before truncation.";
     SensorExecArgumentsTruncated "sensor.exec.arguments_truncated" Boolean "Some arguments are cut off.";
     SensorExecEnvironmentTruncated "sensor.exec.environment_truncated" Boolean "Part of the environment was not looked at.";
@@ -299,6 +327,9 @@ fields! {
     SensorNsNet "sensor.namespace.net" Long "Inode of the network namespace.";
     SensorNsPid "sensor.namespace.pid" Long "Inode of the pid namespace.";
     SensorNsUser "sensor.namespace.user" Long "Inode of the user namespace.";
+    SensorNetworkBacklog "sensor.network.backlog" Long "How many connections may wait to be accepted.";
+    SensorNetworkInode "sensor.network.inode" Long "Inode of the socket, as in /proc/PID/fd.";
+    SensorNetworkNamespace "sensor.network.namespace" Long "Inode of the network namespace the socket lives in.";
     SensorPtraceAddress "sensor.ptrace.address" Keyword "Address the tracer wrote to, hexadecimal.";
     SensorPtraceRequest "sensor.ptrace.request" Keyword "What the tracer did.";
     SensorSetnsInode "sensor.setns.inode" Long "Inode of the namespace joined, when it was one.";
@@ -309,6 +340,9 @@ fields! {
     SensorSignalOrigin "sensor.signal.origin" Keyword "`process` or `kernel`.";
     SensorSignalOutcome "sensor.signal.outcome" Keyword "What became of the signal.";
     SensorSignalThreadId "sensor.signal.thread.id" Long "Thread of the sensor it was sent to.";
+    SensorSocketFamily "sensor.socket.family" Keyword "Address family of the socket.";
+    SensorSocketProtocol "sensor.socket.protocol" Long "Protocol asked for: of IP, or of Ethernet for packet sockets.";
+    SensorSocketType "sensor.socket.type" Keyword "Type of the socket.";
     SensorStderr "sensor.stdio.stderr.description" Keyword "What standard error is, in words.";
     SensorStderrInode "sensor.stdio.stderr.inode" Long "Inode of standard error.";
     SensorStderrKind "sensor.stdio.stderr.kind" Keyword "Kind of object standard error is.";
@@ -334,11 +368,20 @@ fields! {
     SensorTargetThreadName "sensor.target.thread.name" Keyword "The kernel's `comm` of that thread.";
     SensorTargetUserId "sensor.target.user.id" Keyword "Its real user id.";
     SensorTargetVpid "sensor.target.vpid" Long "The number it was called by.";
+    SensorUnixAbstractName "sensor.unix.abstract_name" Keyword "Abstract name of the peer, without the NUL before it.";
+    SensorUnixPath "sensor.unix.path" Keyword "Absolute path of the peer.";
+    SensorUnixPeerInode "sensor.unix.peer.inode" Long "Inode of the peer's socket, once it has accepted.";
+    SensorUnixPeerPid "sensor.unix.peer.pid" Long "Process that called listen.";
     SensorUnshareFlags "sensor.unshare.flags" Keyword "All flags passed, hexadecimal.";
     SensorUnshareTypes "sensor.unshare.types" Keywords "Types of the namespaces made.";
     SensorVmWriteAddress "sensor.vm_write.address" Keyword "First address written to, hexadecimal.";
     SensorVmWriteBytes "sensor.vm_write.bytes" Long "Bytes written to the other process.";
+    ServerIp "server.ip" Ip "Address listened on.";
+    ServerPort "server.port" Long "Port listened on.";
     ServiceName "service.name" Keyword "Name of the service (systemd unit) the process belongs to.";
+    SourceBytes "source.bytes" Long "Payload bytes from the side that connected.";
+    SourceIp "source.ip" Ip "Address of the side that connected or sent; for a bind, the address bound to.";
+    SourcePort "source.port" Long "Its port.";
 }
 
 /// The documentation table, in Markdown.

@@ -17,6 +17,32 @@ pub fn name(number: u64, table: Names) -> String {
         .map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
 }
 
+/// Errors of the network (`asm-generic/errno.h`, `errno-base.h`).
+pub const ERRNO: Names = &[
+    (1, "EPERM"),
+    (11, "EAGAIN"),
+    (12, "ENOMEM"),
+    (13, "EACCES"),
+    (14, "EFAULT"),
+    (22, "EINVAL"),
+    (32, "EPIPE"),
+    (71, "EPROTO"),
+    (92, "ENOPROTOOPT"),
+    (93, "EPROTONOSUPPORT"),
+    (97, "EAFNOSUPPORT"),
+    (98, "EADDRINUSE"),
+    (99, "EADDRNOTAVAIL"),
+    (100, "ENETDOWN"),
+    (101, "ENETUNREACH"),
+    (103, "ECONNABORTED"),
+    (104, "ECONNRESET"),
+    (105, "ENOBUFS"),
+    (110, "ETIMEDOUT"),
+    (111, "ECONNREFUSED"),
+    (112, "EHOSTDOWN"),
+    (113, "EHOSTUNREACH"),
+];
+
 /// Namespaces among the `CLONE_*` bits, as `/proc/PID/ns` names them (`linux/sched.h`).
 pub const NAMESPACES: Names = &[
     (0x0000_0080, "time"),

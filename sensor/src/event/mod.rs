@@ -9,6 +9,7 @@ pub mod ecs_check;
 pub mod field;
 pub mod flags;
 pub mod health;
+pub mod network;
 pub mod object;
 pub mod privilege;
 pub mod process;
@@ -100,6 +101,26 @@ pub enum Action {
     CgroupMkdir(system::Cgroup),
     /// A control group was removed.
     CgroupRmdir(system::Cgroup),
+    /// A TCP connect with its outcome.
+    TcpConnect(Box<network::Connect>),
+    /// A TCP connection was accepted.
+    TcpAccept(Box<network::Accept>),
+    /// A TCP socket listens.
+    TcpListen(Box<network::Listen>),
+    /// A socket was bound to an address.
+    Bind(Box<network::Bind>),
+    /// A TCP connection ended.
+    TcpClose(Box<network::Close>),
+    /// A UDP socket was connected to a peer.
+    UdpConnect(Box<network::Connect>),
+    /// The first datagram of a process to a peer.
+    UdpSend(Box<network::Send>),
+    /// A raw or packet socket was made.
+    RawSocket(network::RawSocket),
+    /// A unix socket was connected.
+    UnixConnect(Box<network::UnixConnect>),
+    /// A DNS message was sent or received.
+    Dns(Box<network::dns::Dns>),
     /// Events were lost.
     Lost(health::Lost),
     /// The sensor started, stopped, or changed how well it sees.
@@ -139,6 +160,17 @@ impl Action {
             Self::BpfLoad(_) => system::BPF,
             Self::CgroupMkdir(_) => system::CGROUP_MKDIR,
             Self::CgroupRmdir(_) => system::CGROUP_RMDIR,
+            Self::TcpConnect(connect) if connect.denied() => network::TCP_CONNECT_DENIED,
+            Self::TcpConnect(_) => network::TCP_CONNECT,
+            Self::TcpAccept(_) => network::TCP_ACCEPT,
+            Self::TcpListen(_) => network::TCP_LISTEN,
+            Self::Bind(_) => network::BIND,
+            Self::TcpClose(_) => network::TCP_CLOSE,
+            Self::UdpConnect(_) => network::UDP_CONNECT,
+            Self::UdpSend(_) => network::UDP_SEND,
+            Self::RawSocket(_) => network::RAW_SOCKET,
+            Self::UnixConnect(_) => network::UNIX_CONNECT,
+            Self::Dns(_) => network::dns::DNS,
             Self::Lost(_) => health::LOST,
             Self::Health(health) => health.label(),
         }
@@ -160,6 +192,15 @@ impl Action {
             Self::Module(module) => module.put(fields),
             Self::BpfLoad(load) => load.put(fields),
             Self::CgroupMkdir(cgroup) | Self::CgroupRmdir(cgroup) => cgroup.put(fields),
+            Self::TcpConnect(connect) | Self::UdpConnect(connect) => connect.put(fields),
+            Self::TcpAccept(accept) => accept.put(fields),
+            Self::TcpListen(listen) => listen.put(fields),
+            Self::Bind(bind) => bind.put(fields),
+            Self::TcpClose(close) => close.put(fields),
+            Self::UdpSend(send) => send.put(fields),
+            Self::RawSocket(socket) => socket.put(fields),
+            Self::UnixConnect(connect) => connect.put(fields),
+            Self::Dns(dns) => dns.put(fields),
             Self::Lost(lost) => lost.put(fields),
             Self::Health(health) => health.put(fields),
         }
@@ -183,6 +224,15 @@ impl Action {
             Self::Module(module) => module.summary(),
             Self::BpfLoad(load) => load.summary(),
             Self::CgroupMkdir(cgroup) | Self::CgroupRmdir(cgroup) => cgroup.summary(),
+            Self::TcpConnect(connect) | Self::UdpConnect(connect) => connect.summary(),
+            Self::TcpAccept(accept) => accept.summary(),
+            Self::TcpListen(listen) => listen.summary(),
+            Self::Bind(bind) => bind.summary(),
+            Self::TcpClose(close) => close.summary(),
+            Self::UdpSend(send) => send.summary(),
+            Self::RawSocket(socket) => socket.summary(),
+            Self::UnixConnect(connect) => connect.summary(),
+            Self::Dns(dns) => dns.summary(),
             Self::Lost(lost) => lost.summary(),
             Self::Health(health) => health.summary(),
         }

@@ -114,6 +114,13 @@ impl Serialize for Written<'_, '_> {
                 }
                 seq.end()
             }
+            Value::Object(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (name, value) in members {
+                    map.serialize_entry(name, &Written(value))?;
+                }
+                map.end()
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use sensor_common::tail::{SectionHeader, TRUNCATED, UNREADABLE};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
-use super::{privilege, process, system};
+use super::{network, privilege, process, system};
 use crate::event::process::{Ids, Namespaces, Process, ProcessKey};
 use crate::event::text;
 use crate::event::{Action, Event, EventId, Stamp};
@@ -134,6 +134,16 @@ impl Decoder {
             kind::BPF => system::bpf(&raw)?,
             kind::CGROUP_MKDIR => system::cgroup_mkdir(&raw)?,
             kind::CGROUP_RMDIR => system::cgroup_rmdir(&raw)?,
+            kind::TCP_CONNECT => network::tcp_connect(&raw)?,
+            kind::TCP_ACCEPT => network::tcp_accept(&raw)?,
+            kind::TCP_LISTEN => network::tcp_listen(&raw)?,
+            kind::BIND => network::bind(&raw)?,
+            kind::TCP_CLOSE => network::tcp_close(&raw)?,
+            kind::UDP_CONNECT => network::udp_connect(&raw)?,
+            kind::UDP_SEND => network::udp_send(&raw)?,
+            kind::RAW_SOCKET => network::raw_socket(&raw)?,
+            kind::UNIX_CONNECT => network::unix_connect(&raw)?,
+            kind::DNS => network::dns(&raw)?,
             other => return Err(DecodeError::Kind(other)),
         };
         Ok(Event {

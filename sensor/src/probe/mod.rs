@@ -8,6 +8,7 @@ pub mod decode;
 pub mod facts;
 pub mod hooks;
 pub mod load;
+pub mod network;
 pub mod perf;
 pub mod privilege;
 pub mod privileges;
