@@ -54,8 +54,8 @@ const AUDIT_NEVER: &str = "-a never,task";
 
 /// Nothing is written, so that only the watching counts.
 const AUDITD_CONF: &str = "local_events = yes\nwrite_logs = no\nlog_format = RAW\n\
-    log_file = /var/log/audit/audit.log\nspace_left_action = IGNORE\n\
-    admin_space_left_action = IGNORE\ndisk_full_action = IGNORE\ndisk_error_action = IGNORE\n";
+    log_file = /var/log/audit/audit.log\nspace_left = 75\nspace_left_action = IGNORE\n\
+    admin_space_left = 50\nadmin_space_left_action = IGNORE\ndisk_full_action = IGNORE\ndisk_error_action = IGNORE\n";
 
 const BPFTRACE_PROGRAM: &str = "
     tracepoint:syscalls:sys_enter_execve { printf(\"exec %d %s %s\\n\", pid, comm, str(args.filename)); }
