@@ -33,9 +33,10 @@ pub const ACCESS_TRUNCATED: u32 = 8;
 record! {
     /// A change of a name or of attributes: every kind from [`crate::kind::FILE_RENAME`] on.
     ///
-    /// Where `known` lacks [`KNOWN_PATH`], the tail has no [`crate::tail::PATH`] but
+    /// Where the true path is not known, the tail has no [`crate::tail::PATH`] but
     /// [`crate::tail::RAW_PATH`] as passed by the program, and [`crate::tail::BASE`], the
-    /// directory it starts from; likewise for the target.
+    /// directory it starts from; likewise for the target. A symbolic link has the text it
+    /// holds as [`crate::tail::RAW_TARGET_PATH`], and no base for it.
     pub struct FileChange {
         /// Header.
         pub header: Header,
@@ -70,9 +71,6 @@ pub const KNOWN_FILE: u32 = 1;
 pub const KNOWN_BEFORE: u32 = 2;
 /// Known bit: `replaced` is filled in, if anything was replaced.
 pub const KNOWN_REPLACED: u32 = 4;
-/// Known bit: the tail has the true path, or paths.
-pub const KNOWN_PATH: u32 = 8;
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
-use sensor_common::file::{KNOWN_BEFORE, KNOWN_FILE, KNOWN_PATH};
+use sensor_common::file::{KNOWN_BEFORE, KNOWN_FILE};
 use sensor_common::kind::{FILE_CHMOD, FILE_CHOWN, FILE_TRUNCATE};
 use sensor_common::tail;
 
@@ -99,7 +99,7 @@ pub fn notify_change(ctx: FExitContext) -> i32 {
         record.before_mode = pending.before.mode;
         record.before_uid = pending.before.uid;
         record.before_gid = pending.before.gid;
-        record.known = KNOWN_FILE | KNOWN_BEFORE | KNOWN_PATH;
+        record.known = KNOWN_FILE | KNOWN_BEFORE;
         true
     });
     0

@@ -6,7 +6,7 @@
 
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
-use sensor_common::file::{FileChange, KNOWN_FILE, KNOWN_PATH};
+use sensor_common::file::{FileChange, KNOWN_FILE};
 use sensor_common::kind::{
     FILE_CHMOD, FILE_CHOWN, FILE_LINK, FILE_MKDIR, FILE_RENAME, FILE_SYMLINK, FILE_TRUNCATE, FILE_UNLINK,
 };
@@ -24,35 +24,40 @@ const AT_REMOVEDIR: u32 = 0x200;
 const AT_EMPTY_PATH: u32 = 0x1000;
 
 /// How a system call says which file it means.
+///
+/// VERIFIER: no enum, whose unused bytes LLVM may leave unwritten in a register and yet read.
 #[derive(Clone, Copy)]
-enum Means {
-    /// A path, and the descriptor of the directory it starts from.
-    Path(i32, u64),
-    /// A descriptor.
-    Open(i32),
+struct Means {
+    /// Descriptor of the file, or of the directory that the path starts from.
+    fd: i32,
+    /// Address of the path; 0 when it is the descriptor that is meant.
+    path: u64,
 }
 
 /// A path that starts from the working directory.
-const fn path(address: u64) -> Means {
-    Means::Path(AT_FDCWD, address)
+const fn path(path: u64) -> Means {
+    Means { fd: AT_FDCWD, path }
+}
+
+/// A descriptor.
+const fn open(fd: u64) -> Means {
+    Means { fd: fd as i32, path: 0 }
 }
 
 /// A path that starts from a directory given by descriptor; or the descriptor alone.
-fn path_at(fd: u64, address: u64, flags: u32) -> Means {
-    if flags & AT_EMPTY_PATH != 0 && read_user::<u8>(address) == 0 {
-        Means::Open(fd as i32)
-    } else {
-        Means::Path(fd as i32, address)
-    }
+#[inline(always)]
+fn path_at(fd: u64, path: u64, flags: u32) -> Means {
+    let empty = flags & AT_EMPTY_PATH != 0 && read_user::<u8>(path) == 0;
+    Means { fd: fd as i32, path: if empty { 0 } else { path } }
 }
 
 /// Where a path starts: the root, the working directory or an open directory of the task.
 #[inline(always)]
-fn base(fd: i32, address: u64) -> Location {
-    if read_user::<u8>(address) == b'/' {
+fn base(means: Means) -> Location {
+    if means.path != 0 && read_user::<u8>(means.path) == b'/' {
         Location::root(task::current())
     } else {
-        opened(fd)
+        opened(means.fd)
     }
 }
 
@@ -69,26 +74,20 @@ fn opened(fd: i32) -> Location {
 /// Reports a change of one file.
 #[inline(always)]
 fn changed(kind: u16, means: Means, add: impl FnOnce(&mut FileChange, &mut Tail)) {
-    let location = match means {
-        Means::Path(fd, address) => base(fd, address),
-        Means::Open(fd) => opened(fd),
-    };
+    let location = base(means);
     let inode = follow(location.dentry, fact!(dentry_inode));
     report(kind, location, inode, |record, tail, judge| {
-        match means {
-            Means::Path(_, address) => {
-                tail.path(tail::BASE, location);
-                tail.user_string(tail::RAW_PATH, address);
-                record.file = NO_FILE;
-                record.known = 0;
+        if means.path == 0 {
+            if !judge.admits(tail.path(tail::PATH, location)) {
+                return false;
             }
-            Means::Open(_) => {
-                if !judge.admits(tail.path(tail::PATH, location)) {
-                    return false;
-                }
-                file::identify_inode(inode, location.dentry, &mut record.file);
-                record.known = KNOWN_FILE | KNOWN_PATH;
-            }
+            file::identify_inode(inode, location.dentry, &mut record.file);
+            record.known = KNOWN_FILE;
+        } else {
+            tail.path(tail::BASE, location);
+            tail.user_string(tail::RAW_PATH, means.path);
+            record.file = NO_FILE;
+            record.known = 0;
         }
         add(record, tail);
         true
@@ -97,10 +96,10 @@ fn changed(kind: u16, means: Means, add: impl FnOnce(&mut FileChange, &mut Tail)
 
 /// Reports a change that has a further path.
 #[inline(always)]
-fn changed_two(kind: u16, from: (i32, u64), to: (i32, u64), flags: u32) {
-    changed(kind, Means::Path(from.0, from.1), |record, tail| {
-        tail.path(tail::TARGET_BASE, base(to.0, to.1));
-        tail.user_string(tail::RAW_TARGET_PATH, to.1);
+fn changed_two(kind: u16, from: Means, to: Means, flags: u32) {
+    changed(kind, from, |record, tail| {
+        tail.path(tail::TARGET_BASE, base(to));
+        tail.user_string(tail::RAW_TARGET_PATH, to.path);
         record.flags = flags;
     });
 }
@@ -138,10 +137,10 @@ on_success! {
     /// was replaced.
     file_rename_exit(call) {
         let (from, to, flags) = match call.number {
-            number::RENAME => ((AT_FDCWD, call.argument::<0>()), (AT_FDCWD, call.argument::<1>()), 0),
+            number::RENAME => (path(call.argument::<0>()), path(call.argument::<1>()), 0),
             number => (
-                (call.argument::<0>() as i32, call.argument::<1>()),
-                (call.argument::<2>() as i32, call.argument::<3>()),
+                path_at(call.argument::<0>(), call.argument::<1>(), 0),
+                path_at(call.argument::<2>(), call.argument::<3>(), 0),
                 if number == number::RENAMEAT2 { call.argument::<4>() as u32 } else { 0 },
             ),
         };
@@ -153,10 +152,10 @@ on_success! {
     /// Sees: link and linkat. Fallback of `names::vfs_link`.
     file_link_exit(call) {
         let (from, to) = match call.number {
-            number::LINK => ((AT_FDCWD, call.argument::<0>()), (AT_FDCWD, call.argument::<1>())),
+            number::LINK => (path(call.argument::<0>()), path(call.argument::<1>())),
             _ => (
-                (call.argument::<0>() as i32, call.argument::<1>()),
-                (call.argument::<2>() as i32, call.argument::<3>()),
+                path_at(call.argument::<0>(), call.argument::<1>(), call.argument::<4>() as u32),
+                path_at(call.argument::<2>(), call.argument::<3>(), 0),
             ),
         };
         changed_two(FILE_LINK, from, to, 0);
@@ -191,7 +190,7 @@ on_success! {
     file_chmod_exit(call) {
         let (means, mode) = match call.number {
             number::CHMOD => (path(call.argument::<0>()), call.argument::<1>()),
-            number::FCHMOD => (Means::Open(call.argument::<0>() as i32), call.argument::<1>()),
+            number::FCHMOD => (open(call.argument::<0>()), call.argument::<1>()),
             number => {
                 let flags = if number == number::FCHMODAT2 { call.argument::<3>() as u32 } else { 0 };
                 (path_at(call.argument::<0>(), call.argument::<1>(), flags), call.argument::<2>())
@@ -214,7 +213,7 @@ on_success! {
                 (path(call.argument::<0>()), call.argument::<1>(), call.argument::<2>())
             }
             number::FCHOWN => {
-                (Means::Open(call.argument::<0>() as i32), call.argument::<1>(), call.argument::<2>())
+                (open(call.argument::<0>()), call.argument::<1>(), call.argument::<2>())
             }
             _ => (
                 path_at(call.argument::<0>(), call.argument::<1>(), call.argument::<4>() as u32),
@@ -236,7 +235,7 @@ on_success! {
     /// size before.
     file_truncate_exit(call) {
         let means = match call.number {
-            number::FTRUNCATE => Means::Open(call.argument::<0>() as i32),
+            number::FTRUNCATE => open(call.argument::<0>()),
             _ => path(call.argument::<0>()),
         };
         let size = call.argument::<1>();

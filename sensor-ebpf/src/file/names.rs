@@ -4,7 +4,7 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
-use sensor_common::file::{FileChange, KNOWN_FILE, KNOWN_PATH, KNOWN_REPLACED};
+use sensor_common::file::{FileChange, KNOWN_FILE, KNOWN_REPLACED};
 use sensor_common::kind::{FILE_LINK, FILE_MKDIR, FILE_RENAME, FILE_SYMLINK, FILE_UNLINK};
 use sensor_common::limits::NAME_MAX;
 use sensor_common::tail;
@@ -79,7 +79,7 @@ fn end_removal(dentry: Address, result: i32, flags: u32) {
         }
         record.file = pending.before;
         record.flags = flags;
-        record.known = KNOWN_FILE | KNOWN_PATH;
+        record.known = KNOWN_FILE;
         true
     });
 }
@@ -137,7 +137,7 @@ pub fn vfs_rename(ctx: FExitContext) -> i32 {
         identify(dentry, &mut record.file);
         record.replaced = pending.replaced;
         record.flags = pending.flags;
-        record.known = KNOWN_FILE | KNOWN_REPLACED | KNOWN_PATH;
+        record.known = KNOWN_FILE | KNOWN_REPLACED;
         true
     });
     0
@@ -172,7 +172,7 @@ pub fn vfs_link(ctx: FExitContext) -> i32 {
             return false;
         }
         identify(dentry, &mut record.file);
-        record.known = KNOWN_FILE | KNOWN_PATH;
+        record.known = KNOWN_FILE;
         true
     });
     0
@@ -242,7 +242,7 @@ fn made(kind: u16, pending: &Pending, dentry: Address, add: impl FnOnce(&mut cra
         }
         add(tail);
         identify(dentry, &mut record.file);
-        record.known = KNOWN_FILE | KNOWN_PATH;
+        record.known = KNOWN_FILE;
         true
     });
 }
