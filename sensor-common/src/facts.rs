@@ -130,6 +130,8 @@ facts! {
 
     // Files: include/linux/fs.h, fdtable.h, fs_struct.h, dcache.h, mount.h, fs/mount.h.
     files_fdt: required "files_struct.fdt";
+    files_count: required "files_struct.count";
+    fdt_open_fds: required "fdtable.open_fds";
     fdt_fd: required "fdtable.fd";
     fdt_max_fds: required "fdtable.max_fds";
     file_inode: required "file.f_inode";
@@ -167,6 +169,35 @@ facts! {
     inode_struct_size: required "sizeof inode";
     sb_dev: required "super_block.s_dev";
     sb_magic: required "super_block.s_magic";
+
+    // How often an open file is referred to: a plain count up to 6.12, a file_ref_t (include/
+    // linux/file_ref.h), one less than the count, from 6.13 on.
+    file_count: optional "file.f_count";
+    file_ref: optional "file.f_ref";
+    mount_ns: required "mount.mnt_ns";
+    path_mnt: required "path.mnt";
+    path_dentry: required "path.dentry";
+    open_flags_flag: required "open_flags.open_flag";
+    file_open_root_args: optional "args do_file_open_root";
+
+    // Changes of names and attributes, `fs/namei.c` and `fs/attr.c`: where arguments and, after
+    // the last of them, results are; both move.
+    vfs_unlink_dentry: optional "arg vfs_unlink dentry";
+    vfs_unlink_args: optional "args vfs_unlink";
+    vfs_rmdir_dentry: optional "arg vfs_rmdir dentry";
+    vfs_rmdir_args: optional "args vfs_rmdir";
+    vfs_mkdir_dentry: optional "arg vfs_mkdir dentry";
+    vfs_mkdir_args: optional "args vfs_mkdir";
+    vfs_symlink_dentry: optional "arg vfs_symlink dentry";
+    vfs_symlink_args: optional "args vfs_symlink";
+    vfs_link_args: optional "args vfs_link";
+    vfs_rename_data: optional "arg vfs_rename renamedata";
+    vfs_rename_args: optional "args vfs_rename";
+    renamedata_old_dentry: optional "renamedata.old_dentry";
+    notify_change_dentry: optional "arg notify_change dentry";
+    notify_change_iattr: optional "arg notify_change iattr";
+    notify_change_args: optional "args notify_change";
+    iattr_valid: required "iattr.ia_valid";
 
     // Sockets: include/net/sock.h, af_unix.h, linux/net.h.
     socket_sk: required "socket.sk";

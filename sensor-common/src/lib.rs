@@ -30,6 +30,8 @@ macro_rules! record {
 pub mod account;
 pub mod exec;
 pub mod facts;
+pub mod file;
+pub mod filter;
 pub mod kind;
 pub mod limits;
 pub mod network;

@@ -48,5 +48,10 @@ pub const PAYLOAD: u8 = 13;
 pub const RAW_PATH: u8 = 14;
 /// The second path as the program passed it.
 pub const RAW_TARGET_PATH: u8 = 15;
+/// Absolute path of the directory that [`RAW_PATH`] starts from: the working directory, the
+/// one given by descriptor, or the process's root for an absolute one.
+pub const BASE: u8 = 16;
+/// Likewise for [`RAW_TARGET_PATH`].
+pub const TARGET_BASE: u8 = 17;
 /// Name of the kernel function, tracepoint or hook a BPF program is made for.
 pub const FUNCTION: u8 = 24;

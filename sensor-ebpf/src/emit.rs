@@ -12,6 +12,7 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::map;
+use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
 use aya_ebpf::programs::SkBuffContext;
 use sensor_common::account::KindCount;
@@ -178,6 +179,16 @@ pub fn fixed<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T)) {
 /// of which it may set flags.
 #[inline(always)]
 pub fn variable<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T, &mut Tail)) {
+    variable_if(kind, lane, |record, tail| {
+        fill(record, tail);
+        true
+    });
+}
+
+/// Like [`variable`], but the record is dropped, and counted as filtered, when `fill` says
+/// false: for filters that need a part of the record first.
+#[inline(always)]
+pub fn variable_if<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T, &mut Tail) -> bool) {
     let Some(used) = SCRATCH_USED.get_ptr_mut(0) else { return };
     // SAFETY: a per-CPU element, valid as long as the program runs. Another task's program may
     // preempt this one and take the next slot; it gives it back before it ends.
@@ -194,7 +205,13 @@ pub fn variable<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T, &mut 
 }
 
 #[inline(always)]
-fn build<T: 'static>(kind: u16, lane: u8, scratch: *mut Scratch, slot: u32, fill: impl FnOnce(&mut T, &mut Tail)) {
+fn build<T: 'static>(
+    kind: u16,
+    lane: u8,
+    scratch: *mut Scratch,
+    slot: u32,
+    fill: impl FnOnce(&mut T, &mut Tail) -> bool,
+) {
     const { assert!(size_of::<T>() <= FIXED_MAX && align_of::<T>() <= 8) };
     // SAFETY: the slot is ours until we give it back; `T` is plain data that fits before the
     // tail, and is wholly written by `fill` and the header.
@@ -207,7 +224,9 @@ fn build<T: 'static>(kind: u16, lane: u8, scratch: *mut Scratch, slot: u32, fill
         };
         let head = record.cast::<Header>();
         (*head).flags = 0;
-        fill(&mut *record.cast::<T>(), &mut tail);
+        if !fill(&mut *record.cast::<T>(), &mut tail) {
+            return filtered(kind);
+        }
         let len = size_of::<T>() + (black_box(tail.len) & (TAIL_MAX - 1));
         let flags = (*head).flags;
         head.write(Header { flags, ..header(kind, lane, len) });
@@ -326,18 +345,71 @@ impl Tail {
         self.close(offset, tag, if len == PATH_MAX { TRUNCATED } else { 0 }, len);
     }
 
-    /// The absolute path of `location`.
+    /// The absolute path of `location`; also left as a whole at the end of the path buffer.
     #[inline(always)]
-    pub fn path(&mut self, tag: u8, location: Location) {
-        let Some(buffer) = path::buffer(self.slot) else { return };
+    pub fn path(&mut self, tag: u8, location: Location) -> Option<Path> {
         let walked = path::walk(location, self.slot);
+        self.walked(tag, walked)
+    }
+
+    /// The absolute path of the entry `name`, `len` bytes long, in the directory `location`;
+    /// otherwise like [`Tail::path`].
+    #[inline(always)]
+    pub fn entry_path(&mut self, tag: u8, location: Location, name: Address, len: usize) -> Option<Path> {
+        let walked = path::walk_to_entry(location, name, len, self.slot);
+        self.walked(tag, walked)
+    }
+
+    #[inline(always)]
+    fn walked(&mut self, tag: u8, walked: path::Walked) -> Option<Path> {
+        let buffer = path::buffer(self.slot)?;
         let start = black_box(walked.start) & PATH_MAX;
         let len = black_box(PATH_MAX.wrapping_sub(start)) & PATH_MAX;
-        let Some(offset) = self.room(len) else { return };
+        let path = Some(Path { buffer, len });
+        let Some(offset) = self.room(len) else { return path };
         // SAFETY: source and destination have room (see the type, and `path::BUFFER`).
         unsafe {
             bpf_probe_read_kernel(self.at.add(offset + Self::HEAD).cast(), len as u32, buffer.add(start).cast());
         }
         self.close(offset, tag, if walked.truncated { TRUNCATED } else { 0 }, len);
+        path
+    }
+}
+
+/// A path as [`Tail::path`] has just found it, valid until it finds the next.
+#[derive(Clone, Copy)]
+pub struct Path {
+    buffer: *mut u8,
+    /// Length in bytes, up to [`PATH_MAX`].
+    pub len: usize,
+}
+
+impl Path {
+    /// The beginning of the path as the key of a trie, `N` bytes of which the first `used`
+    /// count; behind the path is a NUL. Made where the path is: a key is large for a stack.
+    #[inline(always)]
+    pub fn key<const N: usize>(&self, used: usize) -> Option<&Key<[u8; N]>> {
+        const { assert!(N < path::BUFFER - PATH_MAX) };
+        const LENGTH: usize = size_of::<u32>();
+        let start = PATH_MAX.wrapping_sub(self.len);
+        if start < LENGTH {
+            return None;
+        }
+        let at = black_box(start - LENGTH) & PATH_MAX;
+        // SAFETY: `at` and a whole key behind it are inside the buffer, of which nothing is
+        // used before the path; the type of the key is packed plain data.
+        unsafe {
+            let key = self.buffer.add(at);
+            key.cast::<u32>().write_unaligned(8 * used as u32);
+            Some(&*key.cast::<Key<[u8; N]>>())
+        }
+    }
+
+    /// The `N`th eight bytes from the end, last byte in the lowest place. Bytes before the
+    /// path may be anything.
+    #[inline(always)]
+    pub fn ending<const N: usize>(&self) -> u64 {
+        // SAFETY: a constant place inside the buffer.
+        unsafe { self.buffer.add(PATH_MAX - 8 * (N + 1)).cast::<u64>().read_unaligned().swap_bytes() }
     }
 }

@@ -7,6 +7,8 @@
 
 mod dns;
 mod emit;
+mod file;
+mod filter;
 mod kernel;
 mod network;
 mod privilege;

@@ -19,6 +19,8 @@ use crate::kernel::{Address, Memory as _, Typed, read, task};
 #[derive(Clone, Copy)]
 pub struct Call {
     regs: Address,
+    /// Its number, one of [`number`]; not known to an fexit program, which sees one call only.
+    pub number: u32,
     /// What it returned: a value, or a negative errno.
     pub result: i64,
 }
@@ -56,7 +58,9 @@ pub fn result(ctx: &TracePointContext) -> i64 {
 impl From<&TracePointContext> for Call {
     #[inline(always)]
     fn from(ctx: &TracePointContext) -> Self {
-        Self { regs: task::registers(), result: result(ctx) }
+        // SAFETY: as in `result`; the number stands at 8.
+        let number = unsafe { ctx.as_ptr().byte_add(8).cast::<u32>().read_volatile() };
+        Self { regs: task::registers(), number, result: result(ctx) }
     }
 }
 
@@ -65,8 +69,54 @@ impl From<&TracePointContext> for Call {
 impl From<&FExitContext> for Call {
     #[inline(always)]
     fn from(ctx: &FExitContext) -> Self {
-        Self { regs: task::registers(), result: ctx.arg::<i64>(1) }
+        Self { regs: task::registers(), number: u32::MAX, result: ctx.arg::<i64>(1) }
     }
+}
+
+/// Numbers of system calls that share a handler with others, from
+/// `arch/x86/entry/syscalls/syscall_64.tbl`.
+#[cfg(bpf_target_arch = "x86_64")]
+pub mod number {
+    pub const OPEN: u32 = 2;
+    pub const OPENAT: u32 = 257;
+    pub const OPENAT2: u32 = 437;
+    pub const UNLINK: u32 = 87;
+    pub const RMDIR: u32 = 84;
+    pub const RENAME: u32 = 82;
+    pub const RENAMEAT2: u32 = 316;
+    pub const LINK: u32 = 86;
+    pub const SYMLINK: u32 = 88;
+    pub const MKDIR: u32 = 83;
+    pub const CHMOD: u32 = 90;
+    pub const FCHMOD: u32 = 91;
+    pub const FCHMODAT2: u32 = 452;
+    pub const CHOWN: u32 = 92;
+    pub const LCHOWN: u32 = 94;
+    pub const FCHOWN: u32 = 93;
+    pub const FTRUNCATE: u32 = 77;
+}
+
+/// Numbers of system calls that share a handler with others, from
+/// `include/uapi/asm-generic/unistd.h`; what only older architectures have is `u32::MAX`.
+#[cfg(bpf_target_arch = "aarch64")]
+pub mod number {
+    pub const OPEN: u32 = u32::MAX;
+    pub const OPENAT: u32 = 56;
+    pub const OPENAT2: u32 = 437;
+    pub const UNLINK: u32 = u32::MAX;
+    pub const RMDIR: u32 = u32::MAX;
+    pub const RENAME: u32 = u32::MAX;
+    pub const RENAMEAT2: u32 = 276;
+    pub const LINK: u32 = u32::MAX;
+    pub const SYMLINK: u32 = u32::MAX;
+    pub const MKDIR: u32 = u32::MAX;
+    pub const CHMOD: u32 = u32::MAX;
+    pub const FCHMOD: u32 = 52;
+    pub const FCHMODAT2: u32 = 452;
+    pub const CHOWN: u32 = u32::MAX;
+    pub const LCHOWN: u32 = u32::MAX;
+    pub const FCHOWN: u32 = 55;
+    pub const FTRUNCATE: u32 = 46;
 }
 
 /// Defines both programs of a handler: `$fexit` for `__x64_sys_*`, `$exit` for the tracepoints

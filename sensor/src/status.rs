@@ -36,7 +36,7 @@ impl From<&Served> for Service {
             name: served.service.name,
             kinds: served.service.kinds.iter().map(|kind| sensor_common::kind::name(*kind)).collect(),
             hooks: way.map_or_else(Vec::new, |way| way.hooks.iter().map(|hook| hook.attach.describe()).collect()),
-            fallback: served.way.is_some_and(|way| way > 0),
+            fallback: served.in_use().is_some_and(|way| !way.misses.is_empty()),
             misses: way.map_or("everything", |way| way.misses),
             refusals: served.refusals.clone(),
         }

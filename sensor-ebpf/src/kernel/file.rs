@@ -9,11 +9,26 @@ use crate::fact;
 pub const S_IFMT: u32 = 0o170_000;
 /// Regular file.
 pub const S_IFREG: u32 = 0o100_000;
+/// Block device.
+pub const S_IFBLK: u32 = 0o060_000;
+
+/// `FMODE_*` of `include/linux/fs.h`, alike from 5.10 to 7.x: open for reading.
+pub const FMODE_READ: u32 = 1;
+/// Open for writing.
+pub const FMODE_WRITE: u32 = 2;
+/// This open made the file.
+pub const FMODE_CREATED: u32 = 1 << 20;
+/// Opened by a file system for itself, not by a program: what overlayfs keeps behind each of
+/// its open files.
+pub const FMODE_NOACCOUNT: u32 = 1 << 29;
 
 /// `OVERLAYFS_SUPER_MAGIC` of `include/uapi/linux/magic.h`.
 const OVERLAY_MAGIC: u32 = 0x794c_7630;
 /// `TMPFS_MAGIC` of `include/uapi/linux/magic.h`; memory files live on an internal tmpfs.
 const TMPFS_MAGIC: u32 = 0x0102_1994;
+
+/// Bits of a nanosecond count; `I_CTIME_QUERIED` (`include/linux/fs.h`, 6.13) is above them.
+const NANOSECONDS: u32 = (1 << 30) - 1;
 
 /// Type and permission bits of an inode.
 #[inline(always)]
@@ -40,7 +55,7 @@ pub fn identify_inode(inode: Address, dentry: Address, identity: &mut FileIdenti
     identity.mtime_sec = read(inode, fact!(inode_mtime_sec));
     identity.mtime_nsec = read(inode, fact!(inode_mtime_nsec));
     identity.ctime_sec = read(inode, fact!(inode_ctime_sec));
-    identity.ctime_nsec = read(inode, fact!(inode_ctime_nsec));
+    identity.ctime_nsec = read::<u32>(inode, fact!(inode_ctime_nsec)) & NANOSECONDS;
     identity.dev = read(sb, fact!(sb_dev));
     identity.mode = mode(inode);
     identity.uid = read(inode, fact!(inode_uid));

@@ -11,6 +11,7 @@ pub mod task;
 use core::ffi::c_void;
 use core::mem::{MaybeUninit, size_of};
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use sensor_common::facts::Facts;
 
@@ -157,4 +158,13 @@ pub fn read_user<T: Copy>(from: u64) -> T {
         bpf_probe_read_user(value.as_mut_ptr().cast::<c_void>(), size_of::<T>() as u32, from as *const c_void);
         value.assume_init()
     }
+}
+
+/// An argument of a traced function at a place that is a fact, as a plain number; its result
+/// stands after the last one. The verifier refuses to load from a context but at constants, so
+/// this goes through the helper; and what the helper gives has no type, which functions that
+/// are verified by themselves insist on.
+#[inline(always)]
+pub fn argument(ctx: &impl EbpfContext, place: u32) -> u64 {
+    read(ctx.as_ptr().cast_const().cast(), place * size_of::<u64>() as u32)
 }

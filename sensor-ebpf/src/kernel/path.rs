@@ -35,6 +35,13 @@ impl Location {
         }
     }
 
+    /// What a task takes for the root.
+    #[inline(always)]
+    pub fn root(task: Address) -> Self {
+        let fs = follow(task, fact!(task_fs));
+        Self { mnt: follow(fs, fact!(fs_root_mnt)), dentry: follow(fs, fact!(fs_root_dentry)) }
+    }
+
     /// Working directory of a task.
     #[inline(always)]
     pub fn working_directory(task: Address) -> Self {
@@ -69,7 +76,21 @@ pub struct Walked {
 /// Walks from `location` to the root and leaves the path in `buffer(slot)[start..PATH_MAX]`.
 #[inline(always)]
 pub fn walk(location: Location, slot: u32) -> Walked {
-    let result = path_walk(location.mnt as u64, location.dentry as u64, slot);
+    walk_before(PATH_MAX, location, slot)
+}
+
+/// Walks from the directory at `location` to the root and leaves the path of the entry `name`
+/// in it, `len` bytes long, in `buffer(slot)[start..PATH_MAX]`.
+#[inline(always)]
+pub fn walk_to_entry(location: Location, name: Address, len: usize, slot: u32) -> Walked {
+    let start = buffer(slot).map_or(PATH_MAX, |buffer| prepend(buffer, PATH_MAX, name, len, true));
+    walk_before(start, location, slot)
+}
+
+/// Puts the path of `location` before what begins at `start`.
+#[inline(always)]
+fn walk_before(start: usize, location: Location, slot: u32) -> Walked {
+    let result = path_walk(location.mnt as u64, location.dentry as u64, slot, start as u32);
     Walked { start: (result & PATH_MAX as u64) as usize, truncated: result & TRUNCATED != 0 }
 }
 
@@ -93,7 +114,7 @@ fn step(dentry: Address) -> Step {
     }
 }
 
-/// The walk itself; gives the start, and [`TRUNCATED`].
+/// The walk itself, with what it finds put before `end`; gives the start, and [`TRUNCATED`].
 ///
 /// VERIFIER: a global function, which the verifier goes through once per program and not once
 /// per call; such functions take numbers only on 5.10. One bounded loop; the only variable
@@ -101,7 +122,7 @@ fn step(dentry: Address) -> Step {
 /// the copy.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn path_walk(mnt: u64, dentry: u64, slot: u32) -> u64 {
+extern "C" fn path_walk(mnt: u64, dentry: u64, slot: u32, end: u32) -> u64 {
     let Some(buffer) = buffer(slot) else {
         return TRUNCATED;
     };
@@ -110,9 +131,7 @@ extern "C" fn path_walk(mnt: u64, dentry: u64, slot: u32) -> u64 {
     // `struct mount` contains the `struct vfsmount` that paths point to.
     let mut mount = mnt.wrapping_sub(fact!(mount_mnt) as usize);
     let mut mount_root = follow(mnt, fact!(vfsmount_root));
-    // Opaque from the beginning, so that the verifier sees one state where the loop goes on
-    // with a component and where it goes on with a mount hop.
-    let mut start = black_box(PATH_MAX) & PATH_MAX;
+    let mut start = end as usize & PATH_MAX;
     let mut truncated = TRUNCATED;
 
     for _ in 0..PATH_DEPTH_MAX {

@@ -2,6 +2,8 @@
 //! service lists ways to get its events, best first; the loader takes the first way that the
 //! running kernel accepts as a whole, and `doctor` shows the choice and why.
 
+mod file;
+
 use std::path::Path;
 
 use sensor_common::kind;
@@ -353,4 +355,12 @@ pub const SERVICES: &[Service] = &[
             Way { hooks: &[syscall_exit("socket_exit", &["socket"])], misses: NO_IO_URING },
         ],
     },
+    file::OPEN,
+    file::CLOSE,
+    file::UNLINK,
+    file::RENAME,
+    file::LINK,
+    file::SYMLINK,
+    file::MKDIR,
+    file::ATTRIBUTES,
 ];

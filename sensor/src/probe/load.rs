@@ -1,6 +1,7 @@
 //! Loads the embedded object and attaches its programs, way by way (see `hooks`), recording
 //! what the kernel took and what it refused.
 
+use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
 use std::thread;
 
@@ -272,7 +273,8 @@ impl Hooker<'_> {
         .map_err(|error| describe(&error))
     }
 
-    /// Attaches one program to the beginning or the return of system calls.
+    /// Attaches one program to the beginning or the return of system calls, the first of which
+    /// every kernel has.
     fn attach_to_calls(&mut self, name: &'static str, side: &str, calls: &[&str]) -> Result<(), String> {
         let tracefs = match &mut self.tracefs {
             Some(tracefs) => tracefs,
@@ -283,11 +285,13 @@ impl Hooker<'_> {
         };
         program.load().map_err(|error| describe(&error))?;
         let fd = program.fd().map_err(|error| describe(&error))?.as_fd();
-        for call in calls {
-            let event = tracefs
-                .attach(&format!("{side}_{call}"), fd)
-                .map_err(|error| format!("tracepoint {side}_{call}: {error}"))?;
-            self.attached.push((name, event));
+        for (at, call) in calls.iter().enumerate() {
+            match tracefs.attach(&format!("{side}_{call}"), fd) {
+                Ok(event) => self.attached.push((name, event)),
+                // A system call younger than this kernel, beside one that it has.
+                Err(error) if at > 0 && error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("tracepoint {side}_{call}: {error}")),
+            }
         }
         Ok(())
     }
