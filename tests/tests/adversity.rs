@@ -152,6 +152,29 @@ fn it_ends_when_nobody_reads_any_more() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+/// Once hung: the reader of the pipe stays, but reads no more.
+#[test]
+fn it_stops_when_the_reader_has_stopped_reading() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = Command::new(sensor_binary().unwrap())
+        .args(["run", "--output", "json", "--runtime-directory", directory.path().to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 1]).unwrap();
+    for _ in 0..100 {
+        let _ = Command::new("/bin/true").status();
+    }
+    let pid = i32::try_from(child.id()).unwrap();
+    // SAFETY: no memory is passed; the child is ours and not yet waited for.
+    unsafe { libc::kill(pid, libc::SIGTERM) };
+    eventually("it does not stop", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    drop(stdout);
+}
+
 #[test]
 fn a_full_disk_is_counted_and_survived() {
     let running = Command::new(sensor_binary().unwrap())

@@ -2,7 +2,7 @@
 //! takes everything down again in the order that loses nothing.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -24,6 +24,9 @@ use crate::probe::programs::Programs;
 use crate::probe::reader::{self, Lanes, Reader};
 use crate::status::Status;
 use crate::track::Tracker;
+
+/// How long the last events may take to be written once the sensor is told to stop.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 
 /// Options of `sensor run`.
 #[derive(Debug, clap::Args)]
@@ -154,8 +157,22 @@ fn watch(
     reader.finish();
     stop.store(true, Ordering::Release);
     pipeline.thread().unpark();
-    pipeline.join().map_err(|_| anyhow!("the pipeline ended by a panic"))?;
-    Ok(OK)
+    end_of(pipeline)
+}
+
+/// Waits for the last events to be written, but not for ever: whoever reads them may have
+/// stopped to, without closing the pipe.
+fn end_of(pipeline: thread::JoinHandle<()>) -> anyhow::Result<u8> {
+    let (done, ended) = mpsc::channel();
+    thread::Builder::new().spawn(move || done.send(pipeline.join()))?;
+    match ended.recv_timeout(LAST_WRITE) {
+        Ok(Ok(())) => Ok(OK),
+        Ok(Err(_)) => Err(anyhow!("the pipeline ended by a panic")),
+        Err(_) => Err(anyhow!(
+            "nobody takes the last events from standard output; stopped without them after {} s",
+            LAST_WRITE.as_secs()
+        )),
+    }
 }
 
 /// Until a signal, the end of the time, or the end of whoever read the output.
