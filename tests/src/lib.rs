@@ -1,7 +1,9 @@
 //! Drives the real sensor for end-to-end tests: starts the binary, reads its JSON lines as
 //! they come, stops it, and hands over the final account. Knows nothing of what is tested.
 
+pub mod network;
 pub mod plan;
+pub mod uring;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -210,6 +212,23 @@ impl Finished {
     pub fn balances(&self) -> bool {
         self.detail == "every event accounted for"
     }
+}
+
+/// Whether the sensor gets the events of a service the second-best way on this kernel, according
+/// to `sensor doctor`.
+///
+/// # Errors
+/// When it does not say.
+pub fn uses_fallback(service: &str) -> Result<bool> {
+    let output = Command::new(sensor_binary()?).args(["doctor", "--json"]).output()?;
+    let report: Value = serde_json::from_slice(&output.stdout).context("not JSON")?;
+    let services = report.get("services").and_then(Value::as_array);
+    services
+        .into_iter()
+        .flatten()
+        .find(|line| line.get("name").and_then(Value::as_str) == Some(service))
+        .and_then(|line| line.get("fallback")?.as_bool())
+        .with_context(|| format!("sensor doctor does not mention {service}"))
 }
 
 /// Says that a test cannot run here; `cargo xtask` then counts it as skipped. Written straight

@@ -305,7 +305,7 @@ pub const SERVICES: &[Service] = &[
         ],
     },
     Service {
-        name: "listen without bind",
+        name: "listen",
         kinds: &[kind::TCP_LISTEN],
         ways: &[
             Way {
