@@ -71,6 +71,9 @@ pub(crate) struct Args {
     /// Machines at a time [default: one per CPU]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Let the machines' clocks count instructions instead of time
+    #[arg(skip)]
+    count_instructions: bool,
     /// Look for newer kernels instead of using those already fetched
     #[arg(long)]
     refresh: bool,
@@ -106,7 +109,8 @@ pub(crate) fn everything() -> Args {
     }
 }
 
-/// One command on one kernel, with and without trampolines, one machine after the other.
+/// One command on one kernel, with and without trampolines, one machine after the other, with
+/// clocks that count instructions: what else this machine does then does not show in theirs.
 pub(crate) fn command(release: Release, command: String, with: Vec<String>) -> Args {
     Args {
         kernels: vec![release],
@@ -115,6 +119,7 @@ pub(crate) fn command(release: Release, command: String, with: Vec<String>) -> A
         with,
         timeout: 1_800,
         jobs: Some(1),
+        count_instructions: true,
         ..Args::default()
     }
 }
@@ -254,6 +259,7 @@ fn machines(
                 image: kernel.image.clone(),
                 initramfs,
                 trampolines: *mode == "on",
+                count_instructions: args.count_instructions,
                 cmdline: if *mode == "off" {
                     "sensor.trampolines=off".to_owned()
                 } else {

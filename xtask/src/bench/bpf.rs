@@ -88,8 +88,8 @@ impl Programs {
 /// How many programs that observe the kernel are loaded, by anybody. Where there are some beside
 /// ours, nobody knows what the work alone would have taken.
 pub(super) fn observers() -> Result<usize> {
-    // Kprobe, tracepoint, perf event, raw tracepoint (two kinds), tracing, LSM: `enum bpf_prog_type`.
-    const OBSERVING: [u32; 7] = [2, 5, 7, 17, 24, 26, 29];
+    // Kprobe, tracepoint, perf event, raw tracepoint (two kinds), tracing: `enum bpf_prog_type`.
+    const OBSERVING: [u32; 6] = [2, 5, 7, 17, 24, 26];
     let mut count = 0;
     let mut id = 0_u32;
     loop {

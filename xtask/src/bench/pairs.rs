@@ -54,16 +54,17 @@ struct Rounds {
 /// What came out.
 pub(super) struct Ratios {
     all: Vec<Rounds>,
-    fallback: bool,
+    /// Services that hook system calls.
+    fallbacks: Vec<String>,
 }
 
 /// Does all of it and prints the table.
 pub(super) fn run(bench: &Bench, wanted: impl Fn(Part) -> bool) -> Result<Ratios> {
     let mut all = Vec::new();
     let wanted: Vec<_> = WORKLOADS.iter().filter(|w| wanted(w.part)).collect();
-    let fallback = match wanted.is_empty() {
-        true => false,
-        false => uses_fallbacks(bench)?,
+    let fallbacks = match wanted.is_empty() {
+        true => Vec::new(),
+        false => on_system_calls(bench)?,
     };
     for workload in wanted {
         if let Some(reason) = workload.missing() {
@@ -72,7 +73,7 @@ pub(super) fn run(bench: &Bench, wanted: impl Fn(Part) -> bool) -> Result<Ratios
         }
         all.push(rounds(bench, workload)?);
     }
-    let ratios = Ratios { all, fallback };
+    let ratios = Ratios { all, fallbacks };
     ratios.print();
     Ok(ratios)
 }
@@ -121,14 +122,25 @@ fn visit(bench: &Bench, workload: &Workload, side: Side, count: u64) -> Result<R
     })
 }
 
-/// Whether this kernel has the sensor use anything but the hooks it prefers.
-fn uses_fallbacks(bench: &Bench) -> Result<bool> {
+/// The services that hook single system calls, for want of anything better: that makes every
+/// system call of everybody take longer.
+fn on_system_calls(bench: &Bench) -> Result<Vec<String>> {
     let sensor = Sensor::start(bench, "none")?;
     let status = sensor.status()?;
     sensor.stop()?;
     let services = status.get("services").and_then(Value::as_array);
-    let mut services = services.into_iter().flatten();
-    Ok(services.any(|service| service.get("fallback") == Some(&Value::Bool(true))))
+    let hooks_calls = |service: &&Value| {
+        let hooks = service.get("hooks").and_then(Value::as_array);
+        let mut hooks = hooks.into_iter().flatten().filter_map(Value::as_str);
+        hooks.any(|hook| hook.starts_with("tracepoint/sys_"))
+    };
+    let name = |service: &Value| Some(service.get("name")?.as_str()?.to_owned());
+    Ok(services
+        .into_iter()
+        .flatten()
+        .filter(hooks_calls)
+        .filter_map(name)
+        .collect())
 }
 
 impl Rounds {
@@ -196,7 +208,7 @@ impl Ratios {
             let (Some(wall), Some(json), Some(cpu)) = (wall, json, cpu) else {
                 continue;
             };
-            let aim = rounds.workload.aim(self.fallback);
+            let aim = rounds.workload.aim(!self.fallbacks.is_empty());
             let peak = rounds.median(1, |run| run.cost.peak as f64);
             table.row(vec![
                 rounds.workload.part.name(),
@@ -213,15 +225,16 @@ impl Ratios {
                 rounds.lost().to_string(),
             ]);
         }
-        let ways = if self.fallback {
-            "this kernel refuses some hooks, so the aims for fallbacks apply"
-        } else {
-            "all hooks are those preferred"
-        };
         table.print(&format!(
-            "Time of one operation, medians of {} rounds; {ways}",
+            "Time of one operation, medians of {} rounds",
             self.all.first().map_or(0, |rounds| rounds.rounds.len())
         ));
+        if !self.fallbacks.is_empty() {
+            println!(
+                "  The aims are those for kernels without trampolines; by system call: {}",
+                self.fallbacks.join(", ")
+            );
+        }
         let disturbed: usize = self.all.iter().map(Rounds::disturbed).sum();
         if disturbed > 0 {
             println!(
@@ -249,7 +262,7 @@ impl Ratios {
             };
             json!({
                 "name": rounds.workload.part.name(),
-                "aim": rounds.workload.aim(self.fallback),
+                "aim": rounds.workload.aim(!self.fallbacks.is_empty()),
                 "ratio": { "with": spread(1), "json": spread(2) },
                 "cpu_ratio": { "with": cpu(1), "json": cpu(2) },
                 "lost": rounds.lost(),

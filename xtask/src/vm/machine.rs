@@ -21,6 +21,8 @@ pub(super) struct Machine {
     pub(super) initramfs: PathBuf,
     /// Whether its kernel is to let trampolines be attached.
     pub(super) trampolines: bool,
+    /// Whether its clock advances by a nanosecond per instruction.
+    pub(super) count_instructions: bool,
     /// Added to the kernel's command line.
     pub(super) cmdline: String,
     pub(super) limit: Duration,
@@ -134,6 +136,10 @@ impl Machine {
             .args(["-append", cmdline.trim_end()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
+        if self.count_instructions {
+            // Only while no CPU has anything to do does it go with the time.
+            qemu.args(["-icount", "shift=0"]);
+        }
         die_with_us(&mut qemu);
         qemu.spawn()
             .context("cannot start qemu-system-x86_64; `cargo xtask setup` as root installs it")
