@@ -7,6 +7,7 @@ pub mod dns;
 #[cfg(test)]
 pub mod ecs_check;
 pub mod field;
+pub mod file;
 pub mod flags;
 pub mod health;
 pub mod object;
@@ -100,6 +101,10 @@ pub enum Action {
     CgroupMkdir(system::Cgroup),
     /// A control group was removed.
     CgroupRmdir(system::Cgroup),
+    /// Something was done through an open file.
+    FileAccess(Box<file::Access>),
+    /// A name or attributes of a file were changed.
+    FileChange(Box<file::Change>),
     /// Events were lost.
     Lost(health::Lost),
     /// The sensor started, stopped, or changed how well it sees.
@@ -139,6 +144,8 @@ impl Action {
             Self::BpfLoad(_) => system::BPF,
             Self::CgroupMkdir(_) => system::CGROUP_MKDIR,
             Self::CgroupRmdir(_) => system::CGROUP_RMDIR,
+            Self::FileAccess(access) => access.label(),
+            Self::FileChange(change) => change.label(),
             Self::Lost(_) => health::LOST,
             Self::Health(health) => health.label(),
         }
@@ -160,6 +167,8 @@ impl Action {
             Self::Module(module) => module.put(fields),
             Self::BpfLoad(load) => load.put(fields),
             Self::CgroupMkdir(cgroup) | Self::CgroupRmdir(cgroup) => cgroup.put(fields),
+            Self::FileAccess(access) => access.put(fields),
+            Self::FileChange(change) => change.put(fields),
             Self::Lost(lost) => lost.put(fields),
             Self::Health(health) => health.put(fields),
         }
@@ -183,6 +192,8 @@ impl Action {
             Self::Module(module) => module.summary(),
             Self::BpfLoad(load) => load.summary(),
             Self::CgroupMkdir(cgroup) | Self::CgroupRmdir(cgroup) => cgroup.summary(),
+            Self::FileAccess(access) => access.summary(),
+            Self::FileChange(change) => change.summary(),
             Self::Lost(lost) => lost.summary(),
             Self::Health(health) => health.summary(),
         }
