@@ -104,7 +104,8 @@ pub fn file_identity(raw: &raw::FileIdentity) -> FileIdentity {
     FileIdentity {
         inode: raw.inode,
         device: raw.dev,
-        size: raw.size,
+        // `loff_t`, which is signed.
+        size: raw.size.min(i64::MAX as u64),
         mode: raw.mode,
         uid: raw.uid,
         gid: raw.gid,
