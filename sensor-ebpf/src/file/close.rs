@@ -22,8 +22,8 @@ use crate::fact;
 /// Hook: `void locks_remove_file(struct file *filp)`, `fs/locks.c`, 5.10 to 7.x; `__fput`
 /// (`fs/file_table.c`) calls it once for each file it ends, before anything is taken apart.
 /// Why: `__fput` itself is static, this is not, and does not run for failed opens.
-/// Cost: two loads for every file that is not open for writing. Fallback: `file_close_enter`
-/// and `file_close_at_exit`.
+/// Cost: two loads for every file that is not open for writing. Fallback: `file_close_enter`,
+/// `file_dup_enter` and `file_close_at_exit`.
 #[fentry]
 pub fn file_close(ctx: FEntryContext) -> i32 {
     let file: Address = ctx.arg::<*const u8>(0);
@@ -51,19 +51,42 @@ fn is_regular<M: Memory>(inode: Address) -> bool {
 }
 
 /// Sees: `close(unsigned int fd)` (`fs/open.c`) of the last reference to an open file.
-/// Hook: tracepoint `syscalls:sys_enter_close`, whose record has the descriptor at 16: the call
-/// cannot fail any more when there is a file, and at its return there is none.
-/// Cost: 100 ns for every close. Fallback of `file_close`, together with `file_close_at_exit`.
+/// Hook: tracepoint `syscalls:sys_enter_close`: the call cannot fail any more when there is a
+/// file, and at its return there is none.
+/// Cost: 100 ns for every close. Fallback of `file_close`, together with the next two.
 #[tracepoint]
 pub fn file_close_enter(ctx: TracePointContext) -> u32 {
+    given_up(task::open_file(entry_argument::<0>(&ctx) as u32));
+    0
+}
+
+/// Sees: `dup2(unsigned int oldfd, unsigned int newfd)` and `dup3` (`fs/file.c`) onto a
+/// descriptor that is the last reference to another open file: how shells end redirections.
+/// Hook: tracepoints `syscalls:sys_enter_dup2` and `sys_enter_dup3`.
+#[tracepoint]
+pub fn file_dup_enter(ctx: TracePointContext) -> u32 {
+    let (from, to) = (entry_argument::<0>(&ctx) as u32, entry_argument::<1>(&ctx) as u32);
+    if from != to && !task::open_file(from).is_null() {
+        given_up(task::open_file(to));
+    }
+    0
+}
+
+/// Argument `N` of a system call, from the record of its `sys_enter_*` tracepoint
+/// (`struct syscall_trace_enter`, `kernel/trace/trace.h`), where they stand from 16 on.
+#[inline(always)]
+fn entry_argument<const N: usize>(ctx: &TracePointContext) -> u64 {
     // SAFETY: the verifier knows the length of the record and lets us load from it.
-    let fd = unsafe { ctx.as_ptr().byte_add(16).cast::<u64>().read_volatile() };
-    let file = task::open_file(fd as u32);
+    unsafe { ctx.as_ptr().byte_add(16 + 8 * N).cast::<u64>().read_volatile() }
+}
+
+/// Reports a file whose descriptor is about to be given up, if that is the last reference.
+#[inline(always)]
+fn given_up(file: Address) {
     let mode: u32 = read(file, fact!(file_mode));
     if mode & FMODE_WRITE != 0 && references(file) == 1 {
         closed::<Probed>(file, mode);
     }
-    0
 }
 
 /// How many references an open file has; 0 when it has ended.
@@ -84,7 +107,7 @@ const DESCRIPTORS: u32 = 64;
 /// looks at the first 64 descriptors and at the last four such files among them.
 /// Hook: tracepoint `sched_process_exit(struct task_struct *p)`, see `process::process_exit`.
 /// Why: the descriptors are closed a few steps later, where there is no hook.
-/// Cost: 150 ns per process. Fallback of `file_close`, together with `file_close_enter`.
+/// Cost: 150 ns per process. Fallback of `file_close`, together with the two above.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn file_close_at_exit(ctx: BtfTracePointContext) -> i32 {
     let gone: Address = ctx.arg::<*const u8>(0);

@@ -200,6 +200,27 @@ pub const BPF_ATTACHMENTS: Names = &[
     (43, "lsm_cgroup"),
 ];
 
+/// Flags of `open`, the access mode aside (`asm-generic/fcntl.h`, `asm/fcntl.h`).
+pub const OPEN_FLAGS: Names = &[
+    (libc::O_CREAT as u64, "O_CREAT"),
+    (libc::O_EXCL as u64, "O_EXCL"),
+    (libc::O_NOCTTY as u64, "O_NOCTTY"),
+    (libc::O_TRUNC as u64, "O_TRUNC"),
+    (libc::O_APPEND as u64, "O_APPEND"),
+    (libc::O_NONBLOCK as u64, "O_NONBLOCK"),
+    (libc::O_DSYNC as u64, "O_DSYNC"),
+    (libc::O_DIRECT as u64, "O_DIRECT"),
+    (libc::O_DIRECTORY as u64, "O_DIRECTORY"),
+    (libc::O_NOFOLLOW as u64, "O_NOFOLLOW"),
+    (libc::O_NOATIME as u64, "O_NOATIME"),
+    (libc::O_CLOEXEC as u64, "O_CLOEXEC"),
+    ((libc::O_SYNC & !libc::O_DSYNC) as u64, "O_SYNC"),
+    ((libc::O_TMPFILE & !libc::O_DIRECTORY) as u64, "O_TMPFILE"),
+];
+
+/// Flags of `renameat2` (`linux/fs.h`).
+pub const RENAME_FLAGS: Names = &[(1, "RENAME_NOREPLACE"), (2, "RENAME_EXCHANGE"), (4, "RENAME_WHITEOUT")];
+
 #[cfg(test)]
 mod tests {
     use super::*;

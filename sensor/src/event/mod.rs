@@ -7,6 +7,7 @@ pub mod dns;
 #[cfg(test)]
 pub mod ecs_check;
 pub mod field;
+pub mod file;
 pub mod flags;
 pub mod health;
 pub mod network;
@@ -121,6 +122,10 @@ pub enum Action {
     UnixConnect(Box<network::UnixConnect>),
     /// A DNS message was sent or received.
     Dns(Box<network::dns::Dns>),
+    /// Something was done through an open file.
+    FileAccess(Box<file::Access>),
+    /// A name or attributes of a file were changed.
+    FileChange(Box<file::Change>),
     /// Events were lost.
     Lost(health::Lost),
     /// The sensor started, stopped, or changed how well it sees.
@@ -171,6 +176,8 @@ impl Action {
             Self::RawSocket(_) => network::RAW_SOCKET,
             Self::UnixConnect(_) => network::UNIX_CONNECT,
             Self::Dns(_) => network::dns::DNS,
+            Self::FileAccess(access) => access.label(),
+            Self::FileChange(change) => change.label(),
             Self::Lost(_) => health::LOST,
             Self::Health(health) => health.label(),
         }
@@ -201,6 +208,8 @@ impl Action {
             Self::RawSocket(socket) => socket.put(fields),
             Self::UnixConnect(connect) => connect.put(fields),
             Self::Dns(dns) => dns.put(fields),
+            Self::FileAccess(access) => access.put(fields),
+            Self::FileChange(change) => change.put(fields),
             Self::Lost(lost) => lost.put(fields),
             Self::Health(health) => health.put(fields),
         }
@@ -233,6 +242,8 @@ impl Action {
             Self::RawSocket(socket) => socket.summary(),
             Self::UnixConnect(connect) => connect.summary(),
             Self::Dns(dns) => dns.summary(),
+            Self::FileAccess(access) => access.summary(),
+            Self::FileChange(change) => change.summary(),
             Self::Lost(lost) => lost.summary(),
             Self::Health(health) => health.summary(),
         }

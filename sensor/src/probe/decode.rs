@@ -10,7 +10,7 @@ use sensor_common::tail::{SectionHeader, TRUNCATED, UNREADABLE};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
-use super::{network, privilege, process, system};
+use super::{file, network, privilege, process, system};
 use crate::event::process::{Ids, Namespaces, Process, ProcessKey};
 use crate::event::text;
 use crate::event::{Action, Event, EventId, Stamp};
@@ -144,6 +144,17 @@ impl Decoder {
             kind::RAW_SOCKET => network::raw_socket(&raw)?,
             kind::UNIX_CONNECT => network::unix_connect(&raw)?,
             kind::DNS => network::dns(&raw)?,
+            kind::FILE_OPEN => file::open(&raw)?,
+            kind::FILE_CLOSE => file::close(&raw)?,
+            kind::FILE_READ => file::read(&raw)?,
+            kind::FILE_RENAME => file::rename(&raw)?,
+            kind::FILE_UNLINK => file::unlink(&raw)?,
+            kind::FILE_LINK => file::link(&raw)?,
+            kind::FILE_SYMLINK => file::symlink(&raw)?,
+            kind::FILE_CHMOD => file::chmod(&raw)?,
+            kind::FILE_CHOWN => file::chown(&raw)?,
+            kind::FILE_TRUNCATE => file::truncate(&raw)?,
+            kind::FILE_MKDIR => file::mkdir(&raw)?,
             other => return Err(DecodeError::Kind(other)),
         };
         Ok(Event {
@@ -274,6 +285,17 @@ impl<'a> Sections<'a> {
         let section = self.get(tag)?;
         (!section.bytes.is_empty()).then(|| owned(section.bytes))
     }
+}
+
+/// Decodes bytes as a record of this kind, whatever their header says.
+#[cfg(test)]
+pub(super) fn decode_as(kind: u16, record: &[u8]) -> Result<Event, DecodeError> {
+    use zerocopy::IntoBytes as _;
+    let (header, rest) = Header::read_from_prefix(record).map_err(|_| DecodeError::Short { kind, len: record.len() })?;
+    let len = u32::try_from(record.len()).unwrap_or(u32::MAX);
+    let header = Header { len, kind, version: VERSION, ..header };
+    let decoder = Decoder { run: 1, clock: Clock { offset_ns: 0 } };
+    decoder.decode(&[header.as_bytes(), rest].concat())
 }
 
 #[cfg(test)]

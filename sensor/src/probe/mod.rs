@@ -6,6 +6,7 @@ pub mod btf;
 pub mod cgroup;
 pub mod decode;
 pub mod facts;
+pub mod file;
 pub mod hooks;
 pub mod load;
 pub mod network;

@@ -32,9 +32,10 @@ pub(super) const CLOSE: Service = Service {
         Way {
             hooks: &[
                 syscall_enter("file_close_enter", &["close"]),
+                syscall_enter("file_dup_enter", &["dup3", "dup2"]),
                 tracepoint("file_close_at_exit", "sched_process_exit"),
             ],
-            misses: "files closed by dup2, close_range, exec, munmap, io_uring or 32-bit system calls; \
+            misses: "files closed by close_range, exec, munmap, io_uring or 32-bit system calls; \
                      more than four of a process, or above descriptor 63, when it ends",
         },
     ],
