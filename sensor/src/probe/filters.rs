@@ -6,7 +6,9 @@ mod pattern;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
 use std::hash::Hash;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use aya::maps::lpm_trie::Key;
@@ -14,11 +16,12 @@ use aya::maps::{Array, HashMap as BpfHashMap, LpmTrie, MapData, MapError};
 use aya::{Ebpf, Pod};
 use sensor_common::filter::{
     HAS_CGROUPS, HAS_COMMS, HAS_PREFIXES, HAS_SUFFIXES, HAS_UIDS, HAS_WATCHED, InodeKey, PREFIX_MAX,
-    PSEUDO, SUFFIX_MAX, Settings, WATCHED_MAX, watch_bit,
+    PSEUDO, SUBJECTS_MAX, SUFFIX_MAX, Settings, WATCHED_MAX, watch_bit,
 };
 use sensor_common::limits::COMM_LEN;
 use thiserror::Error;
-use zerocopy::IntoBytes;
+
+use super::cgroup;
 
 pub use pattern::{PathRules, Pattern, PatternError};
 pub use watch::{Watch, WatchError};
@@ -43,8 +46,9 @@ pub struct Rules {
     pub processes: Vec<String>,
     /// Real user ids whose doings are not reported.
     pub users: Vec<u32>,
-    /// Control groups (ids in the unified hierarchy) whose doings are not reported.
-    pub cgroups: Vec<u64>,
+    /// Control groups, by path in the unified hierarchy, whose doings are not reported, nor
+    /// those of the groups in them.
+    pub cgroups: Vec<String>,
     /// Files of which reads are reported.
     pub watches: Vec<Watch>,
 }
@@ -173,7 +177,7 @@ impl Filters {
         let (prefixes, suffixes) = tries(&rules.paths);
         let comms = rules.processes.iter().map(|name| (comm(name), 1)).collect();
         let uids = rules.users.iter().map(|uid| (*uid, 1)).collect();
-        let cgroups = rules.cgroups.iter().map(|id| (*id, 1)).collect();
+        let cgroups = groups(&rules.cgroups);
         let watched = inodes(&rules.watches);
         self.rules = rules;
 
@@ -193,7 +197,30 @@ impl Filters {
         self.set()
     }
 
-    /// Finds out anew what the watched paths mean.
+    /// Tells of a new control group.
+    ///
+    /// # Errors
+    /// When the kernel refuses an entry.
+    pub fn group_made(&mut self, id: u64, path: &str) -> Result<(), FilterError> {
+        if !self.rules.cgroups.iter().any(|outer| is_in_group(path, outer)) {
+            return Ok(());
+        }
+        let entry = HashMap::from([(id, 1)]);
+        self.cgroups.add(&entry)?;
+        self.set()
+    }
+
+    /// Tells of a name that was made, changed or removed.
+    ///
+    /// # Errors
+    /// When the kernel refuses an entry.
+    pub fn name_changed(&mut self, path: &str) -> Result<(), FilterError> {
+        let path = Path::new(path);
+        if self.rules.watches.iter().any(|watch| watch.is_touched_by(path)) { self.refresh() } else { Ok(()) }
+    }
+
+    /// Finds out anew what the watched paths mean; to be done from time to time, because
+    /// mounts change them as well.
     ///
     /// # Errors
     /// When the kernel refuses an entry.
@@ -206,12 +233,6 @@ impl Filters {
         self.set()?;
         self.watched.retain(&watched)?;
         self.set()
-    }
-
-    /// Whether a change at this path can change what the watched paths mean.
-    #[must_use]
-    pub fn is_touched_by(&self, path: &str) -> bool {
-        self.rules.watches.iter().any(|watch| watch.is_touched_by(Path::new(path)))
     }
 
     /// Whether a path that the programs did not know, and so let pass, is to be reported.
@@ -255,6 +276,32 @@ fn inodes(watches: &[Watch]) -> HashMap<InodeBytes, u32> {
     ordered.into_iter().take(WATCHED_MAX as usize).collect()
 }
 
+/// Ids of control groups and all in them. The id is the inode number of the group's directory
+/// (`kernfs_id_ino`, `include/linux/kernfs.h`).
+fn groups(paths: &[String]) -> HashMap<u64, u32> {
+    if paths.is_empty() {
+        return HashMap::new();
+    }
+    let root = cgroup::mount_point().unwrap_or_else(|error| {
+        tracing::warn!(%error, "control groups are not left out");
+        "/nonexistent".into()
+    });
+    let mut to_do: Vec<_> = paths.iter().map(|path| root.join(path.trim_start_matches('/'))).collect();
+    let mut ids = HashMap::new();
+    while let Some(directory) = to_do.pop().filter(|_| ids.len() < SUBJECTS_MAX as usize) {
+        let Ok(metadata) = fs::metadata(&directory) else { continue };
+        ids.insert(metadata.ino(), 1);
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        to_do.extend(entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()));
+    }
+    ids
+}
+
+fn is_in_group(path: &str, outer: &str) -> bool {
+    let outer = outer.trim_matches('/');
+    path.trim_matches('/').strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// `task_struct.comm` of a process of that name.
 fn comm(name: &str) -> [u8; COMM_LEN] {
     let mut comm = [0; COMM_LEN];
@@ -294,6 +341,7 @@ fn trie_key<'b, const N: usize>(bytes: impl ExactSizeIterator<Item = &'b u8>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zerocopy::IntoBytes as _;
 
     #[test]
     fn an_ending_is_looked_up_backwards() {
@@ -303,6 +351,13 @@ mod tests {
         assert_eq!((bits, &bytes[..5]), (32, b"php.\0".as_slice()));
         let ((bits, bytes), _) = prefixes.into_iter().next().unwrap();
         assert_eq!((bits, &bytes[..10]), (72, b"/var/log/\0".as_slice()));
+    }
+
+    #[test]
+    fn a_group_is_in_itself_and_in_those_above_it() {
+        assert!(is_in_group("/system.slice/x.service", "/system.slice"));
+        assert!(is_in_group("/system.slice", "/system.slice/"));
+        assert!(!is_in_group("/system.slice2", "/system.slice"));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! knows files by inode, and a path can come to mean another one at any time, so this is done
 //! again whenever something on the way may have changed. No maps here.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -37,14 +38,14 @@ impl Watch {
         if !text.starts_with('/') {
             return Err(WatchError::Relative(text.to_owned()));
         }
-        Ok(Self { components: components(Path::new(text)), children: text.ends_with('/') })
+        Ok(Self { components: names(Path::new(text)).map(OsStr::to_owned).collect(), children: text.ends_with('/') })
     }
 
-    /// Whether a change at `path` can change what is watched: the two are the same as far as
-    /// the shorter one goes.
+    /// Whether a change of the name `path` can change what is watched: it is on the way there.
     #[must_use]
     pub fn is_touched_by(&self, path: &Path) -> bool {
-        self.components.iter().zip(components(path)).all(|(ours, theirs)| ours == "*" || *ours == theirs)
+        let mut ours = self.components.iter();
+        names(path).all(|theirs| ours.next().is_some_and(|ours| ours == "*" || ours == theirs))
     }
 
     /// The paths it stands for now.
@@ -58,13 +59,11 @@ impl Watch {
     }
 }
 
-fn components(path: &Path) -> Vec<OsString> {
-    path.components()
-        .filter_map(|component| match component {
-            Component::Normal(name) => Some(name.to_owned()),
-            _ => None,
-        })
-        .collect()
+fn names(path: &Path) -> impl Iterator<Item = &OsStr> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name),
+        _ => None,
+    })
 }
 
 fn step(directory: &Path, component: &OsString) -> Vec<PathBuf> {
@@ -78,7 +77,7 @@ fn step(directory: &Path, component: &OsString) -> Vec<PathBuf> {
 /// The inodes that some watches mean now, and what to watch of each.
 #[must_use]
 pub fn resolve(watches: &[Watch]) -> HashMap<InodeKey, u32> {
-    let mounts = Mounts::read();
+    let mounts = OnceCell::new();
     let mut inodes = HashMap::new();
     for watch in watches {
         let bit = if watch.children { WATCH_CHILDREN } else { WATCH_SELF };
@@ -92,29 +91,39 @@ pub fn resolve(watches: &[Watch]) -> HashMap<InodeKey, u32> {
     inodes
 }
 
-/// The inode at a path as the kernel has it, which need not be what `stat` says: btrfs and
-/// overlayfs show other devices and numbers. `fdinfo` (from 5.14 on) and `mountinfo` are true.
-fn identify(path: &Path, mounts: &Mounts) -> Option<InodeKey> {
+/// The inode at a path as the kernel has it. That is what `stat` says, but for btrfs and
+/// overlayfs, which show other devices and numbers; there `fdinfo` (from 5.14 on) and
+/// `mountinfo` are true.
+fn identify(path: &Path, mounts: &OnceCell<Mounts>) -> Option<InodeKey> {
     let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
         .open(path)
         .ok()?;
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).unwrap_or_default();
-    let number = |name: &str| {
-        info.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
-    };
-    let shown = shown(&file)?;
-    let inode = number("ino:").unwrap_or(shown.inode);
-    let dev = number("mnt_id:").and_then(|mount| mounts.device(mount)).unwrap_or(shown.dev);
-    Some(InodeKey { inode, dev, reserved: 0 })
-}
-
-/// What `stat` shows.
-fn shown(file: &File) -> Option<InodeKey> {
     let metadata = file.metadata().ok()?;
     let (major, minor) = (libc::major(metadata.dev()), libc::minor(metadata.dev()));
-    Some(InodeKey { inode: metadata.ino(), dev: (major << 20) | minor, reserved: 0 })
+    let mut key = InodeKey { inode: metadata.ino(), dev: (major << 20) | minor, reserved: 0 };
+    if shows_others(&file) {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).unwrap_or_default();
+        let number = |name: &str| {
+            info.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+        };
+        key.inode = number("ino:").unwrap_or(key.inode);
+        let device = |mount| mounts.get_or_init(Mounts::read).device(mount);
+        key.dev = number("mnt_id:").and_then(device).unwrap_or(key.dev);
+    }
+    Some(key)
+}
+
+/// Whether `stat` does not show the kernel's own numbers on the file system of a file.
+fn shows_others(file: &File) -> bool {
+    const BTRFS: u32 = 0x9123_683e;
+    const OVERLAYFS: u32 = 0x794c_7630;
+    // SAFETY: zeros are a valid value, and the kernel fills it in.
+    let mut system: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: an open descriptor and a place for the result.
+    let failed = unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut system) } != 0;
+    !failed && matches!(system.f_type as u32, BTRFS | OVERLAYFS)
 }
 
 /// Devices of the mounts, by mount id.
@@ -149,10 +158,10 @@ mod tests {
     #[test]
     fn a_change_anywhere_on_the_way_touches_a_watch() {
         let watch = Watch::parse("/home/*/.ssh/").unwrap();
-        for touched in ["/home", "/home/eve", "/home/eve/.ssh", "/home/eve/.ssh/id_rsa", "/"] {
+        for touched in ["/home", "/home/eve", "/home/eve/.ssh", "/"] {
             assert!(watch.is_touched_by(Path::new(touched)), "{touched}");
         }
-        for other in ["/root/.ssh", "/home/eve/.config", "/homes"] {
+        for other in ["/root/.ssh", "/home/eve/.config", "/homes", "/home/eve/.ssh/id_rsa"] {
             assert!(!watch.is_touched_by(Path::new(other)), "{other}");
         }
         assert_eq!(Watch::parse("shadow"), Err(WatchError::Relative("shadow".to_owned())));
