@@ -2,8 +2,9 @@
 //! `sensor_common::filter`): cheapest checks first, no map is looked at that is empty.
 //! Nothing here knows one event from another.
 
-use aya_ebpf::helpers::generated::bpf_get_current_cgroup_id;
-use aya_ebpf::helpers::generated::bpf_get_current_uid_gid;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie};
@@ -16,7 +17,7 @@ use sensor_common::limits::COMM_LEN;
 
 use crate::emit::Path;
 use crate::fact;
-use crate::kernel::{Address, Memory, read, task};
+use crate::kernel::{Address, Memory, read, sensor_pid, task};
 
 #[map]
 static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
@@ -50,9 +51,14 @@ impl Filter {
         self.0.flags & flags != 0
     }
 
-    /// Whether the running process is one whose doings are not reported.
+    /// Whether the running process is one whose doings are not reported; the sensor is one,
+    /// or each event it writes could make the next.
     #[inline(always)]
     pub fn excludes_process(self) -> bool {
+        // SAFETY: the helper has no preconditions.
+        if (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32 == sensor_pid() {
+            return true;
+        }
         if !self.has(HAS_COMMS | HAS_UIDS | HAS_CGROUPS) {
             return false;
         }

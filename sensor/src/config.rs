@@ -8,6 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::export::writer::{Output, Schema};
+use crate::probe::filters::{PathRules, Rules, Watch};
 
 /// Smallest ring, in KiB.
 const RING_KIB_MIN: u32 = 64;
@@ -35,6 +36,9 @@ pub enum ConfigError {
         /// What may have been meant.
         hint: Option<String>,
     },
+    /// A path in `[files]` means nothing.
+    #[error("in [files]: {0}")]
+    Files(String),
     /// A value is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
     Range {
@@ -59,8 +63,119 @@ pub struct Config {
     pub events: Vec<String>,
     /// Directory of the control socket and the lock.
     pub runtime_directory: PathBuf,
+    /// Which files.
+    pub files: Files,
     /// Sizes.
     pub limits: Limits,
+}
+
+/// Which files are reported. A path is `/etc/passwd` for that file, `/var/www/` for all in a
+/// directory, `/tmp/sess*` for all that begin so, `*.php` for all that end so. The longest
+/// beginning decides; of a beginning and an ending that disagree, the one that reports.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Files {
+    /// Paths always reported, in the kernel's own file systems as well.
+    pub report: Vec<String>,
+    /// Paths not reported.
+    pub drop: Vec<String>,
+    /// Files of which reads are reported: `/etc/shadow`, `/root/.ssh/` for those in a
+    /// directory, `/home/*/.ssh/` for those in several.
+    pub watch: Vec<String>,
+    /// Processes whose doings are not reported, by their name in the kernel (15 bytes).
+    pub drop_processes: Vec<String>,
+    /// Users whose doings are not reported, by number.
+    pub drop_users: Vec<u32>,
+    /// Control groups whose doings are not reported, by path, and all in them.
+    pub drop_control_groups: Vec<String>,
+    /// Report all changes in the kernel's own file systems (proc, sysfs, cgroup, …).
+    pub kernel_file_systems: bool,
+}
+
+/// Where writing to the kernel's own file systems changes what the system does: how it runs
+/// programs, whom it lets do what, what it lets be seen.
+const REPORT: &[&str] = &[
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sys/kernel/modprobe",
+    "/proc/sys/kernel/hotplug",
+    "/proc/sys/kernel/usermodehelper/",
+    "/proc/sys/kernel/randomize_va_space",
+    "/proc/sys/kernel/yama/",
+    "/proc/sys/kernel/kptr_restrict",
+    "/proc/sys/kernel/dmesg_restrict",
+    "/proc/sys/kernel/unprivileged_bpf_disabled",
+    "/proc/sys/kernel/ftrace_enabled",
+    "/proc/sys/kernel/modules_disabled",
+    "/proc/sys/fs/protected_*",
+    "/proc/sys/fs/suid_dumpable",
+    "/proc/sys/vm/mmap_min_addr",
+    "/proc/sys/net/ipv4/ip_forward",
+    "/proc/sysrq-trigger",
+    "/sys/kernel/uevent_helper",
+    "/sys/kernel/security/",
+    "/sys/fs/selinux/enforce",
+    "/sys/fs/bpf/",
+    "*/mem",
+    "*/uid_map",
+    "*/release_agent",
+    "*/kprobe_events",
+    "*/uprobe_events",
+];
+
+/// What holds credentials, and is read by few.
+const WATCH: &[&str] = &[
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/shadow-",
+    "/etc/sudoers",
+    "/root/.ssh/",
+    "/home/*/.ssh/",
+    "/root/.aws/",
+    "/home/*/.aws/",
+    "/root/.kube/",
+    "/home/*/.kube/",
+    "/root/.docker/",
+    "/home/*/.docker/",
+    "/root/.gnupg/",
+    "/home/*/.gnupg/",
+];
+
+impl Default for Files {
+    fn default() -> Self {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Self {
+            report: owned(REPORT),
+            drop: Vec::new(),
+            watch: owned(WATCH),
+            drop_processes: Vec::new(),
+            drop_users: Vec::new(),
+            drop_control_groups: Vec::new(),
+            kernel_file_systems: false,
+        }
+    }
+}
+
+impl Files {
+    /// In the form the probe takes.
+    ///
+    /// # Errors
+    /// The first path that means nothing.
+    pub fn rules(&self) -> Result<Rules, ConfigError> {
+        let mut paths = PathRules::new(
+            self.report.iter().map(String::as_str),
+            self.drop.iter().map(String::as_str),
+        )
+        .map_err(|error| ConfigError::Files(error.to_string()))?;
+        paths.kernel_file_systems = self.kernel_file_systems;
+        let watches = self.watch.iter().map(|text| Watch::parse(text)).collect::<Result<_, _>>();
+        Ok(Rules {
+            paths,
+            processes: self.drop_processes.clone(),
+            users: self.drop_users.clone(),
+            cgroups: self.drop_control_groups.clone(),
+            watches: watches.map_err(|error| ConfigError::Files(error.to_string()))?,
+        })
+    }
 }
 
 /// Bounds that can be changed.
@@ -82,6 +197,7 @@ impl Default for Config {
             schema: Schema::default(),
             events: Vec::new(),
             runtime_directory: PathBuf::from("/run/sensor"),
+            files: Files::default(),
             limits: Limits::default(),
         }
     }
@@ -132,6 +248,7 @@ impl Config {
                 return Err(ConfigError::Range { key, value: value.to_string(), range });
             }
         }
+        self.files.rules()?;
         if !(256..=4_194_304).contains(&self.limits.processes) {
             return Err(ConfigError::Range {
                 key: "limits.processes",
@@ -195,6 +312,13 @@ mod tests {
     fn a_ring_must_be_a_power_of_two_in_range() {
         assert!(parse("limits.file_ring_kib = 100").unwrap_err().contains("power of two"));
         assert!(parse("limits.file_ring_kib = 128").is_ok());
+    }
+
+    #[test]
+    fn a_path_that_means_nothing_is_refused() {
+        assert!(parse("files.drop = ['var/log']").unwrap_err().contains("var/log"));
+        assert!(parse("files.watch = ['shadow']").unwrap_err().contains("must begin with /"));
+        assert!(parse("files.drop = ['/var/log/', '*.swp']").is_ok());
     }
 
     #[test]

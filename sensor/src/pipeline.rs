@@ -11,11 +11,13 @@ use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
 use sensor_common::kind;
 
+use crate::event::file::{Name, Source};
 use crate::event::health::{Change, Health, Lost, Verdict};
 use crate::event::{Action, Event, EventId, Stamp};
 use crate::export::writer::{Writer, Written};
 use crate::probe::account::Account;
 use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
+use crate::probe::filters::{FilterError, Filters};
 use crate::probe::reader::{Frame, Lanes};
 use crate::status::Status;
 use crate::track::Tracker;
@@ -24,6 +26,8 @@ use crate::track::Tracker;
 const BATCH: usize = 4_096;
 /// How often the account is taken and losses are looked for.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
+/// How often it is found out anew what watched paths mean.
+const FILTERS_EVERY: Duration = Duration::from_secs(5);
 /// Longest sleep without being woken by the reader.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -73,6 +77,8 @@ pub struct Pipeline<W: Write> {
     queues: Lanes<HeapCons<Frame>>,
     decoder: Decoder,
     tracker: Tracker,
+    filters: Filters,
+    filters_refreshed: Instant,
     writer: Writer<W>,
     selection: Selection,
     status: Arc<Status>,
@@ -88,6 +94,7 @@ impl<W: Write> Pipeline<W> {
         queues: Lanes<HeapCons<Frame>>,
         run: u32,
         tracker: Tracker,
+        filters: Filters,
         writer: Writer<W>,
         selection: Selection,
         status: Arc<Status>,
@@ -97,6 +104,8 @@ impl<W: Write> Pipeline<W> {
             queues,
             decoder: Decoder { run, clock },
             tracker,
+            filters,
+            filters_refreshed: Instant::now(),
             writer,
             selection,
             status,
@@ -147,6 +156,10 @@ impl<W: Write> Pipeline<W> {
         if self.accounted.0.elapsed() >= ACCOUNT_EVERY {
             self.decoder.clock = Clock::now();
             self.tracker.tick();
+            if self.filters_refreshed.elapsed() >= FILTERS_EVERY {
+                self.filters_refreshed = Instant::now();
+                report_filters(self.filters.refresh());
+            }
             self.settle();
         }
         self.writer.flush()
@@ -162,7 +175,8 @@ impl<W: Write> Pipeline<W> {
             }
         };
         self.tracker.apply(&mut event);
-        if !self.selection.wants(kind) {
+        self.tell_filters(&event);
+        if !self.selection.wants(kind) || !self.admits(&event) {
             self.status.user.count_suppressed(kind);
             return Written::Yes;
         }
@@ -176,6 +190,30 @@ impl<W: Write> Pipeline<W> {
                 other
             }
         }
+    }
+
+    /// Tells the filters what changes what they mean.
+    fn tell_filters(&mut self, event: &Event) {
+        let told = match &event.action {
+            Action::CgroupMkdir(cgroup) if cgroup.hierarchy == 0 => self.filters.group_made(cgroup.id, &cgroup.path),
+            Action::FileAccess(access) if access.created => self.filters.name_changed(&access.path),
+            Action::FileChange(change) if change.kind.is_of_names() => {
+                let target = change.target.as_ref().map_or(Ok(()), |target| self.filters.name_changed(&target.path));
+                self.filters.name_changed(&change.name.path).and(target)
+            }
+            _ => return,
+        };
+        report_filters(told);
+    }
+
+    /// Whether the filters let an event pass that the programs could not judge, for want of a
+    /// true path.
+    fn admits(&self, event: &Event) -> bool {
+        let Action::FileChange(change) = &event.action else { return true };
+        let names = [Some(&change.name), change.target.as_ref()];
+        let judged = |name: &Name| name.source == Source::Kernel;
+        let mut names = names.into_iter().flatten();
+        names.clone().all(judged) || names.any(|name| self.filters.admit(&name.path))
     }
 
     /// Takes the account and reports what was lost since the last time.
@@ -240,6 +278,12 @@ impl<W: Write> Pipeline<W> {
             action,
         };
         self.writer.write(&event);
+    }
+}
+
+fn report_filters(outcome: Result<(), FilterError>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "a filter is not as it should be");
     }
 }
 

@@ -17,6 +17,7 @@ use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
 use crate::pipeline::{Pipeline, Selection};
 use crate::probe::account::{KernelSide, UserSide};
+use crate::probe::filters::Filters;
 use crate::probe::load::{self, Loaded, Sizes};
 use crate::probe::privileges;
 use crate::probe::program_log;
@@ -127,6 +128,7 @@ fn watch(
     instance: Instance,
     mut loaded: Loaded,
 ) -> anyhow::Result<u8> {
+    let filters = Filters::new(&mut loaded.ebpf, config.files.rules()?)?;
     let mut take = |name| loaded.ebpf.take_map(name).with_context(|| format!("no map {name} in the object"));
     let rings = Lanes {
         process: RingBuf::try_from(take("RING_PROCESS")?)?,
@@ -141,7 +143,7 @@ fn watch(
     let writer = Writer::new(std::io::stdout(), output, config.schema, style);
     let tracker = Tracker::new(config.limits.processes)?;
     let (producer, consumer) = reader::queues();
-    let pipeline = Pipeline::new(consumer, random(), tracker, writer, selection, Arc::clone(&status));
+    let pipeline = Pipeline::new(consumer, random(), tracker, filters, writer, selection, Arc::clone(&status));
 
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);

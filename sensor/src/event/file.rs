@@ -143,6 +143,14 @@ pub enum ChangeKind {
     Mkdir,
 }
 
+impl ChangeKind {
+    /// Whether names are changed, not attributes.
+    #[must_use]
+    pub const fn is_of_names(self) -> bool {
+        !matches!(self, Self::Chmod | Self::Chown | Self::Truncate)
+    }
+}
+
 /// `AT_REMOVEDIR` of `include/uapi/linux/fcntl.h`.
 const AT_REMOVEDIR: u32 = 0x200;
 
@@ -256,13 +264,13 @@ impl Change {
                     fields.put(Field::SensorFileBeforeUid, before.uid.to_string());
                     fields.put(Field::SensorFileBeforeGid, before.gid.to_string());
                 }
-                ChangeKind::Truncate => fields.put(Field::SensorFileBeforeSize, before.size),
+                ChangeKind::Truncate => fields.put(Field::SensorFileBeforeSize, bytes(before.size)),
                 _ => {}
             }
         }
         if let Some(replaced) = &self.replaced {
             fields.put(Field::SensorFileReplacedInode, replaced.inode.to_string());
-            fields.put(Field::SensorFileReplacedSize, replaced.size);
+            fields.put(Field::SensorFileReplacedSize, bytes(replaced.size));
             fields.put(Field::SensorFileReplacedMode, permissions(replaced.mode));
             fields.put(Field::SensorFileReplacedUid, replaced.uid.to_string());
         }
@@ -278,7 +286,7 @@ impl Change {
                 fields.put_some(Field::FileUid, (asked.uid != u32::MAX).then(|| asked.uid.to_string()));
                 fields.put_some(Field::FileGid, (asked.gid != u32::MAX).then(|| asked.gid.to_string()));
             }
-            ChangeKind::Truncate => fields.put(Field::FileSize, asked.size),
+            ChangeKind::Truncate => fields.put(Field::FileSize, bytes(asked.size)),
             _ => {}
         }
     }
@@ -331,6 +339,11 @@ const fn signed(id: u32) -> i64 {
     if id == u32::MAX { -1 } else { id as i64 }
 }
 
+/// A size, which the kernel counts in a signed number.
+fn bytes(size: u64) -> u64 {
+    size.min(i64::MAX.cast_unsigned())
+}
+
 fn permissions(mode: u32) -> String {
     format!("{:04o}", mode & 0o7777)
 }
@@ -365,7 +378,7 @@ fn put_identity(fields: &mut Fields<'_>, file: &FileIdentity) {
     fields.put(Field::FileInode, file.inode.to_string());
     fields.put(Field::FileDevice, format!("{}:{}", file.device >> 20, file.device & 0xf_ffff));
     fields.put(Field::FileMode, permissions(file.mode));
-    fields.put(Field::FileSize, file.size);
+    fields.put(Field::FileSize, bytes(file.size));
     fields.put(Field::FileUid, file.uid.to_string());
     fields.put(Field::FileGid, file.gid.to_string());
     fields.put(Field::FileMtime, Value::Time(file.mtime_ns));

@@ -36,9 +36,17 @@ pub enum CgroupError {
 /// # Errors
 /// When it is not mounted here, or only a part of it, as in most containers.
 pub fn root() -> Result<File, CgroupError> {
-    let mounts = fs::read_to_string(MOUNTS).map_err(CgroupError::Mounts)?;
-    let path = find(&mounts).ok_or(CgroupError::NotMounted)?;
+    let path = mount_point()?;
     File::open(&path).map_err(|error| CgroupError::Open { path, error })
+}
+
+/// Where the root of the unified hierarchy is.
+///
+/// # Errors
+/// As for [`root`].
+pub fn mount_point() -> Result<PathBuf, CgroupError> {
+    let mounts = fs::read_to_string(MOUNTS).map_err(CgroupError::Mounts)?;
+    find(&mounts).ok_or(CgroupError::NotMounted)
 }
 
 /// The mount point of a cgroup2 file system of which the root is visible. Fields as in

@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod decode;
 pub mod facts;
 pub mod file;
+pub mod filters;
 pub mod hooks;
 pub mod load;
 pub mod network;

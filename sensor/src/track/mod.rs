@@ -4,6 +4,7 @@
 pub mod cgroups;
 pub mod container;
 pub mod hash;
+pub mod path;
 pub mod processes;
 pub mod seed;
 pub mod users;
@@ -87,6 +88,7 @@ impl Tracker {
         }
         self.complete(process);
         match &mut event.action {
+            Action::FileChange(change) => path::complete(change, process),
             Action::Ptrace(ptrace) => self.complete_target(&mut ptrace.target),
             Action::VmWrite(write) => self.complete_target(&mut write.target),
             Action::Setns(setns) => setns.target.iter_mut().for_each(|target| self.complete_target(target)),

@@ -1,0 +1,209 @@
+//! Paths as programs passed them, made true afterwards as far as can be: links on the way are
+//! followed in the process's own view of the file system, and what is still there is looked at.
+//! Only for events whose hook does not know the true path. What happened in between cannot be
+//! told, so such a path says how it is known.
+
+use std::ffi::{CString, OsStr};
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use crate::event::file::{Change, ChangeKind, Name, Source};
+use crate::event::process::{FileIdentity, Process};
+
+/// `AT_SYMLINK_NOFOLLOW` of `include/uapi/linux/fcntl.h`.
+const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+
+/// Completes a change of which only the passed names are known.
+pub fn complete(change: &mut Change, process: &Process) {
+    let passed = |name: &Name| name.source == Source::Passed;
+    if !passed(&change.name) && !change.target.as_ref().is_some_and(passed) {
+        return;
+    }
+    let view = View::of(process);
+    let follows = match change.kind {
+        ChangeKind::Chmod | ChangeKind::Truncate => true,
+        ChangeKind::Chown => change.flags & AT_SYMLINK_NOFOLLOW == 0,
+        _ => false,
+    };
+    resolve(&mut change.name, view.as_ref(), follows);
+    if let Some(target) = &mut change.target {
+        resolve(target, view.as_ref(), false);
+    }
+    let is_there = change.kind != ChangeKind::Unlink && change.path().source == Source::Resolved;
+    if let (true, None, Some(view)) = (is_there, &change.file, &view) {
+        change.file = view.look(Path::new(&*change.path().path));
+    }
+}
+
+fn resolve(name: &mut Name, view: Option<&View>, follow_last: bool) {
+    if name.source != Source::Passed {
+        return;
+    }
+    let path = Path::new(&*name.path);
+    match view.and_then(|view| view.resolve(path, follow_last)) {
+        Some(path) => *name = Name { path: path.to_string_lossy().into(), source: Source::Resolved },
+        None => name.path = tidy(path).to_string_lossy().into(),
+    }
+}
+
+/// Without `.`, `..` and double slashes, as if there were no links.
+fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => tidy.push(name),
+            Component::ParentDir => {
+                tidy.pop();
+            }
+            _ => {}
+        }
+    }
+    tidy
+}
+
+/// A process's view of the file system.
+struct View {
+    /// The root of its mount namespace, or what it has for one.
+    root: File,
+    /// Where that is, if it is not the root of a mount namespace.
+    prefix: PathBuf,
+}
+
+impl View {
+    /// While the process is there; or ours, if it had the same.
+    fn of(process: &Process) -> Option<Self> {
+        let root = format!("/proc/{}/root", process.key.pid);
+        if let (Ok(file), Ok(prefix)) = (File::open(&root), fs::read_link(&root)) {
+            return Some(Self { root: file, prefix });
+        }
+        let ours = fs::metadata("/proc/self/ns/mnt").ok()?.ino();
+        if ours != u64::from(process.namespaces.mnt) {
+            return None;
+        }
+        Some(Self { root: File::open("/").ok()?, prefix: PathBuf::from("/") })
+    }
+
+    /// The true path of a file that may be gone, in a directory that is not.
+    fn resolve(&self, path: &Path, follow_last: bool) -> Option<PathBuf> {
+        if follow_last || !matches!(path.components().next_back(), Some(Component::Normal(_))) {
+            return self.follow(path);
+        }
+        let (directory, name) = (path.parent()?, path.file_name()?);
+        Some(self.follow(directory)?.join(name))
+    }
+
+    /// The true path of a file that is there, links followed.
+    fn follow(&self, path: &Path) -> Option<PathBuf> {
+        let inside = path.strip_prefix(&self.prefix).ok()?;
+        let file = self.open(inside).ok()?;
+        fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok().filter(|path| path.is_absolute())
+    }
+
+    /// What a true path names now, the last link not followed.
+    fn look(&self, path: &Path) -> Option<FileIdentity> {
+        let directory = self.open(path.parent()?.strip_prefix(&self.prefix).ok()?).ok()?;
+        let last = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(path.file_name()?);
+        fs::symlink_metadata(last).ok().map(|metadata| identity(&metadata))
+    }
+
+    /// Opens a path below the root, in which links and `..` cannot lead out of it
+    /// (`openat2`, from 5.6 on).
+    fn open(&self, path: &Path) -> io::Result<OwnedFd> {
+        #[repr(C)]
+        struct OpenHow {
+            flags: u64,
+            mode: u64,
+            resolve: u64,
+        }
+        const RESOLVE_IN_ROOT: u64 = 0x10;
+        let path = if path.as_os_str().is_empty() { OsStr::new(".") } else { path.as_os_str() };
+        let path = CString::new(path.as_bytes())?;
+        let how = OpenHow { flags: (libc::O_PATH | libc::O_CLOEXEC) as u64, mode: 0, resolve: RESOLVE_IN_ROOT };
+        // SAFETY: a live descriptor, a NUL-ended path, and a structure of the length said.
+        let fd = unsafe {
+            libc::syscall(libc::SYS_openat2, self.root.as_raw_fd(), path.as_ptr(), &raw const how, size_of::<OpenHow>())
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let fd = i32::try_from(fd).map_err(io::Error::other)?;
+        // SAFETY: the kernel has just given us this descriptor.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+fn identity(metadata: &Metadata) -> FileIdentity {
+    let time = |seconds: i64, nanoseconds: i64| {
+        let total = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+        u64::try_from(total).unwrap_or(0)
+    };
+    FileIdentity {
+        inode: metadata.ino(),
+        device: (libc::major(metadata.dev()) << 20) | libc::minor(metadata.dev()),
+        size: metadata.size(),
+        mode: metadata.mode(),
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+        links: u32::try_from(metadata.nlink()).unwrap_or(u32::MAX),
+        mtime_ns: time(metadata.mtime(), metadata.mtime_nsec()),
+        ctime_ns: time(metadata.ctime(), metadata.ctime_nsec()),
+        fs_magic: 0,
+        memfd: false,
+        deleted: false,
+        overlay_upper: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn view() -> View {
+        View { root: File::open("/").unwrap(), prefix: PathBuf::from("/") }
+    }
+
+    #[test]
+    fn dots_are_taken_away_and_never_lead_above_the_root() {
+        assert_eq!(tidy(Path::new("/a/./b//../c")), Path::new("/a/c"));
+        assert_eq!(tidy(Path::new("/../../etc")), Path::new("/etc"));
+    }
+
+    #[test]
+    fn links_on_the_way_are_followed_and_the_last_only_if_asked() {
+        let root = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(root.path()).unwrap();
+        fs::create_dir(root.join("real")).unwrap();
+        fs::write(root.join("real/file"), "x").unwrap();
+        symlink("real", root.join("way")).unwrap();
+        symlink("file", root.join("real/last")).unwrap();
+        let path = root.join("way/last");
+        assert_eq!(view().resolve(&path, false), Some(root.join("real/last")));
+        assert_eq!(view().resolve(&path, true), Some(root.join("real/file")));
+        assert_eq!(view().resolve(&root.join("way/gone"), false), Some(root.join("real/gone")));
+        assert_eq!(view().resolve(&root.join("nowhere/gone"), false), None);
+    }
+
+    #[test]
+    fn a_link_cannot_lead_out_of_the_process_s_root() {
+        let jail = tempfile::tempdir().unwrap();
+        let prefix = fs::canonicalize(jail.path()).unwrap();
+        fs::create_dir(prefix.join("etc")).unwrap();
+        symlink("/etc", prefix.join("out")).unwrap();
+        let view = View { root: File::open(&prefix).unwrap(), prefix: prefix.clone() };
+        assert_eq!(view.resolve(&prefix.join("out/x"), false), Some(prefix.join("etc/x")));
+    }
+
+    #[test]
+    fn what_is_there_is_looked_at() {
+        let root = tempfile::tempdir().unwrap();
+        let path = fs::canonicalize(root.path()).unwrap().join("x");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(view().look(&path).unwrap().size, 5);
+        assert_eq!(view().look(&path.with_extension("no")), None);
+    }
+}
