@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::event::{Action, Event, EventId, Stamp};
 use crate::export::writer::{Writer, Written};
 use crate::probe::account::Account;
 use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
-use crate::probe::filters::{FilterError, Filters};
+use crate::probe::filters::{FilterError, Filters, Rules};
 use crate::probe::reader::{Frame, Lanes};
 use crate::status::Status;
 use crate::track::Tracker;
@@ -79,6 +80,7 @@ pub struct Pipeline<W: Write> {
     tracker: Tracker,
     filters: Filters,
     filters_refreshed: Instant,
+    new_rules: Receiver<Rules>,
     writer: Writer<W>,
     selection: Selection,
     status: Arc<Status>,
@@ -89,12 +91,15 @@ pub struct Pipeline<W: Write> {
 }
 
 impl<W: Write> Pipeline<W> {
-    /// Puts one together; `run` is a random number for event ids.
+    /// Puts one together; `run` is a random number for event ids, and rules that come through
+    /// `new_rules` take the place of those in force.
+    #[expect(clippy::too_many_arguments, reason = "called once, with one of each part")]
     pub fn new(
         queues: Lanes<HeapCons<Frame>>,
         run: u32,
         tracker: Tracker,
         filters: Filters,
+        new_rules: Receiver<Rules>,
         writer: Writer<W>,
         selection: Selection,
         status: Arc<Status>,
@@ -106,6 +111,7 @@ impl<W: Write> Pipeline<W> {
             tracker,
             filters,
             filters_refreshed: Instant::now(),
+            new_rules,
             writer,
             selection,
             status,
@@ -139,6 +145,12 @@ impl<W: Write> Pipeline<W> {
     }
 
     fn turn(&mut self) -> Written {
+        if let Ok(rules) = self.new_rules.try_recv() {
+            match self.filters.apply(rules) {
+                Ok(()) => tracing::info!("the file filters are those of the configuration as it is now"),
+                Err(error) => tracing::error!(%error, "not all of the new file filters are in force"),
+            }
+        }
         let mut batch: Vec<(u64, u16, Frame)> = Vec::new();
         for queue in [&mut self.queues.process, &mut self.queues.file] {
             batch.extend(queue.pop_iter().take(BATCH).map(|frame| {

@@ -253,3 +253,35 @@ fn hostile_names_do_not_reach_the_terminal() {
     assert!(!shown.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'));
     std::io::stderr().flush().unwrap();
 }
+
+#[test]
+fn a_changed_configuration_is_taken_over_while_it_runs_and_a_broken_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("sensor.toml");
+    let quiet = directory.path().join("quiet");
+    std::fs::create_dir(&quiet).unwrap();
+    std::fs::write(&config, "").unwrap();
+    let mut running = Launch::default().with(["--config", config.to_str().unwrap()]).start().unwrap();
+    let pid = i32::try_from(running.pid()).unwrap();
+    // SAFETY: no memory is passed; the child is ours and not yet waited for.
+    let reload = || unsafe { libc::kill(pid, libc::SIGHUP) };
+    let mut number = 0;
+    // Writes a file in the quiet directory, then one outside, and says if the first was seen.
+    let mut is_seen = |running: &mut sensor_tests::Sensor| {
+        number += 1;
+        let (inside, outside) = (quiet.join(number.to_string()), directory.path().join(number.to_string()));
+        std::fs::write(&inside, "x").unwrap();
+        std::fs::write(&outside, "x").unwrap();
+        let is_at = |event: &sensor_tests::Event, path: &std::path::Path| text(event, "file.path") == path.to_str().unwrap();
+        running.wait_for(|event| is_at(event, &outside)).unwrap();
+        running.wait_for(|event| is_at(event, &inside) || is_at(event, &outside)).is_ok_and(|event| is_at(&event, &inside))
+    };
+    assert!(is_seen(&mut running));
+    std::fs::write(&config, format!("files.drop = ['{}/']", quiet.display())).unwrap();
+    reload();
+    eventually("the new filter is not in force", || !is_seen(&mut running));
+    std::fs::write(&config, "files.drop = 7").unwrap();
+    reload();
+    assert!(!is_seen(&mut running));
+    assert!(running.stop().unwrap().balances());
+}

@@ -17,7 +17,7 @@ use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
 use crate::pipeline::{Pipeline, Selection};
 use crate::probe::account::{KernelSide, UserSide};
-use crate::probe::filters::Filters;
+use crate::probe::filters::{Filters, Rules};
 use crate::probe::load::{self, Loaded, Sizes};
 use crate::probe::privileges;
 use crate::probe::program_log;
@@ -86,6 +86,7 @@ impl Arguments {
 
 /// Watches until told to stop.
 pub fn run(arguments: Arguments) -> Result<u8, Failure> {
+    let reload = arguments.config.clone();
     let (config, duration) = arguments.into_config()?;
     let selection = if config.events.is_empty() {
         Selection::all()
@@ -102,7 +103,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         file_ring: config.limits.file_ring_kib * 1024,
     })
     .map_err(Failure::refused)?;
-    watch(&config, selection, duration, instance, loaded).map_err(Failure::refused)
+    watch(&config, reload, selection, duration, instance, loaded).map_err(Failure::refused)
 }
 
 /// Observing others needs privileges; say so before the kernel does in its own words.
@@ -123,6 +124,7 @@ fn require_privileges() -> Result<(), Failure> {
 
 fn watch(
     config: &Config,
+    reload: Option<PathBuf>,
     selection: Selection,
     duration: Option<Duration>,
     instance: Instance,
@@ -143,14 +145,17 @@ fn watch(
     let writer = Writer::new(std::io::stdout(), output, config.schema, style);
     let tracker = Tracker::new(config.limits.processes)?;
     let (producer, consumer) = reader::queues();
-    let pipeline = Pipeline::new(consumer, random(), tracker, filters, writer, selection, Arc::clone(&status));
+    let (rules, new_rules) = mpsc::channel();
+    let pipeline =
+        Pipeline::new(consumer, random(), tracker, filters, new_rules, writer, selection, Arc::clone(&status));
 
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let pipeline = thread::Builder::new().name("pipeline".to_owned()).spawn(move || pipeline.run(&stopped))?;
     let reader = Reader::start(rings, producer, counters, pipeline.thread().clone())?;
 
-    let reason = wait(config, duration, &instance, &status, &mut loaded)?;
+    let reload = Reload { path: reload, rules, pipeline: pipeline.thread().clone() };
+    let reason = wait(config, duration, reload, &instance, &status, &mut loaded)?;
     tracing::debug!(reason, "stopping");
 
     // Programs off first; then, once none is running any more, the last records can be read.
@@ -177,10 +182,35 @@ fn end_of(pipeline: thread::JoinHandle<()>) -> anyhow::Result<u8> {
     }
 }
 
+/// What SIGHUP does: the configuration is read again, and its file filters take the place of
+/// those in force, while the programs run on. The rest of it needs a new start.
+struct Reload {
+    path: Option<PathBuf>,
+    rules: mpsc::Sender<Rules>,
+    pipeline: thread::Thread,
+}
+
+impl Reload {
+    /// A file that means nothing changes nothing.
+    fn now(&self) {
+        let Some(path) = &self.path else {
+            return tracing::warn!("SIGHUP, but there is no --config to read again");
+        };
+        let rules = Config::load(path).and_then(|config| config.files.rules());
+        match rules {
+            // It can only fail when the pipeline has ended, and then all of this ends.
+            Ok(rules) => drop(self.rules.send(rules)),
+            Err(error) => tracing::error!(%error, "the configuration is not usable; the old one stays in force"),
+        }
+        self.pipeline.unpark();
+    }
+}
+
 /// Until a signal, the end of the time, or the end of whoever read the output.
 fn wait(
     config: &Config,
     duration: Option<Duration>,
+    reload: Reload,
     instance: &Instance,
     status: &Arc<Status>,
     loaded: &mut Loaded,
@@ -204,10 +234,15 @@ fn wait(
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
+        let reloads = async {
+            while hang_up.recv().await.is_some() {
+                reload.now();
+            }
+        };
         Ok(tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-            _ = hang_up.recv() => "SIGHUP",
+            () = reloads => "no more signals",
             () = end => "duration",
             () = closed => "output closed",
             () = control.serve() => "control",
