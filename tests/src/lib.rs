@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 /// How long to wait for something that has to come.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The binary under test: `SENSOR_BIN`, set by `cargo xtask test` and `cargo xtask vm`.
 ///
