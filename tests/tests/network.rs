@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sensor_tests::network::{self, has_ends, inode, is, is_ours, of, sockaddr, socket, wait};
 use sensor_tests::uring::{self, Operation};
-use sensor_tests::{Launch, field, skip, text, uses_fallback};
+use sensor_tests::{Launch, Sensor, field, skip, text, uses_fallback};
 
 fn tcp_socket(flags: i32) -> OwnedFd {
     socket(libc::AF_INET, libc::SOCK_STREAM | flags, 0).unwrap()
@@ -32,9 +32,18 @@ fn connect(socket: &OwnedFd, address: [u8; 4], port: u16) -> i32 {
 
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
-/// Connects, sends 1000 bytes there and 77 back, and sees all four events.
-fn conversation(listen: &str, via: &str) {
+#[test]
+fn a_connection_is_seen_from_both_ends_until_it_closes() {
     let mut sensor = network::sensor().unwrap();
+    conversation(&mut sensor, "127.0.0.1:0", "127.0.0.1");
+    conversation(&mut sensor, "[::1]:0", "::1");
+    // IPv4 through an IPv6 socket is shown as IPv4.
+    conversation(&mut sensor, "[::]:0", "127.0.0.1");
+    assert!(sensor.stop().unwrap().balances());
+}
+
+/// Connects, sends 1000 bytes there and 77 back, and sees all events of it.
+fn conversation(sensor: &mut Sensor, listen: &str, via: &str) {
     let listener = TcpListener::bind(listen).unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut here = TcpStream::connect((via, port)).unwrap();
@@ -51,52 +60,48 @@ fn conversation(listen: &str, via: &str) {
     assert_eq!(here.read(&mut [0; 1]).unwrap(), 0);
     drop(here);
 
-    let listening = wait(&mut sensor, "network.listen", |event| field(event, "server.port") == port).unwrap();
+    let listening = wait(sensor, "network.listen", |event| field(event, "server.port") == port).unwrap();
     assert!(is_ours(&listening) && field(&listening, "sensor.network.backlog").as_u64() > Some(0));
     assert_eq!(field(&listening, "sensor.network.inode"), inode(&listener));
 
-    let connected = wait(&mut sensor, "network.connect", |event| has_ends(event, from, to)).unwrap();
+    let connected = wait(sensor, "network.connect", |event| has_ends(event, from, to)).unwrap();
     assert!(is_ours(&connected), "{connected}");
     assert_eq!(field(&connected, "sensor.network.inode"), inodes.0);
     assert_eq!(text(&connected, "event.outcome"), "success");
     assert_eq!(text(&connected, "network.direction"), "egress");
     assert_eq!(field(&connected, "sensor.network.namespace"), field(&connected, "sensor.namespace.net"));
 
-    let accepted = wait(&mut sensor, "network.accept", |event| has_ends(event, from, to)).unwrap();
+    let accepted = wait(sensor, "network.accept", |event| has_ends(event, from, to)).unwrap();
     assert!(is_ours(&accepted), "{accepted}");
     assert_eq!(field(&accepted, "sensor.network.inode"), inodes.1);
     assert_eq!(text(&accepted, "network.direction"), "ingress");
 
     for direction in ["egress", "ingress"] {
-        let closed = wait(&mut sensor, "network.close", |event| {
+        let closed = wait(sensor, "network.close", |event| {
             has_ends(event, from, to) && text(event, "network.direction") == direction
-        }).unwrap();
+        })
+        .unwrap();
         assert!(is_ours(&closed), "{closed}");
         assert_eq!(field(&closed, "source.bytes"), 1000, "{direction}");
         assert_eq!(field(&closed, "destination.bytes"), 77, "{direction}");
         assert!(field(&closed, "event.duration").as_u64() > Some(0));
         assert!(field(&closed, "error.code").is_null(), "{closed}");
     }
-    assert!(sensor.stop().unwrap().balances());
+}
+
+/// Lets a socket share its port, and binds it.
+fn bind_shared(socket: &OwnedFd, port: u16) {
+    let (one, address) = (1_i32, sockaddr(LOOPBACK, port));
+    // SAFETY: both live through the calls and are as long as said.
+    unsafe {
+        let fd = socket.as_raw_fd();
+        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, (&raw const one).cast(), 4);
+        assert_eq!(libc::bind(fd, address.as_ptr().cast(), 16), 0);
+    }
 }
 
 #[test]
-fn a_connection_is_seen_from_both_ends_until_it_closes() {
-    conversation("127.0.0.1:0", "127.0.0.1");
-}
-
-#[test]
-fn ipv6_is_no_different() {
-    conversation("[::1]:0", "::1");
-}
-
-#[test]
-fn ipv4_through_an_ipv6_socket_is_shown_as_ipv4() {
-    conversation("[::]:0", "127.0.0.1");
-}
-
-#[test]
-fn a_refused_connect_is_reported_once() {
+fn every_connect_that_fails_is_reported_once_with_its_reason() {
     let sensor = network::sensor().unwrap();
     let waiting = tcp_socket(0);
     assert_eq!(connect(&waiting, LOOPBACK, 1), libc::ECONNREFUSED);
@@ -104,98 +109,59 @@ fn a_refused_connect_is_reported_once() {
     assert_eq!(connect(&polling, LOOPBACK, 1), libc::EINPROGRESS);
     // The second call only collects the answer.
     assert_eq!(connect(&polling, LOOPBACK, 1), libc::ECONNREFUSED);
-    let finished = sensor.stop().unwrap();
-    for socket in [&waiting, &polling] {
-        let events = of(&finished, "network.connect", inode(socket));
-        assert_eq!(events.len(), 1, "{events:?}");
-        assert!(is_ours(events[0]));
-        assert_eq!(text(events[0], "error.code"), "ECONNREFUSED");
-        assert_eq!(text(events[0], "event.outcome"), "failure");
-        assert_eq!(field(events[0], "destination.port"), 1);
-        assert!(field(events[0], "source.port").as_u64() > Some(0), "{}", events[0]);
-    }
-    assert!(finished.balances());
-}
-
-#[test]
-fn a_connect_that_fails_at_once_is_reported_once() {
-    let sensor = network::sensor().unwrap();
+    // These fail before the socket changes its state …
     let nowhere = tcp_socket(0);
     assert_eq!(connect(&nowhere, [203, 0, 113, 1], 4444), libc::ENETUNREACH);
     let broadcast = tcp_socket(0);
     assert_eq!(connect(&broadcast, [127, 255, 255, 255], 9), libc::ENETUNREACH);
-    let finished = sensor.stop().unwrap();
-    for (socket, address, port) in [(&nowhere, "203.0.113.1", 4444), (&broadcast, "127.255.255.255", 9)] {
-        let events = of(&finished, "network.connect", inode(socket));
-        assert_eq!(events.len(), 1, "{events:?}");
-        assert!(is_ours(events[0]));
-        assert_eq!(text(events[0], "error.code"), "ENETUNREACH");
-        assert_eq!(text(events[0], "destination.ip"), address);
-        assert_eq!(field(events[0], "destination.port"), port);
-    }
-    assert!(finished.balances());
-}
-
-#[test]
-fn a_connect_that_fails_after_its_first_step_has_its_reason_and_is_reported_once() {
-    let sensor = network::sensor().unwrap();
+    // … and this after: the same two ends once more cannot be.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let bound = |socket: &OwnedFd, local: u16| {
-        let (one, address) = (1_i32, sockaddr(LOOPBACK, local));
-        // SAFETY: both live through the calls and are as long as said.
-        unsafe {
-            let fd = socket.as_raw_fd();
-            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, (&raw const one).cast(), 4);
-            assert_eq!(libc::bind(fd, address.as_ptr().cast(), 16), 0);
-        }
-    };
     let (first, second) = (tcp_socket(0), tcp_socket(0));
-    bound(&first, 4711);
-    bound(&second, 4711);
+    bind_shared(&first, 4711);
+    bind_shared(&second, 4711);
     assert_eq!(connect(&first, LOOPBACK, port), 0);
-    // The same two ends once more cannot be.
     assert_eq!(connect(&second, LOOPBACK, port), libc::EADDRNOTAVAIL);
+
     let finished = sensor.stop().unwrap();
-    let events = of(&finished, "network.connect", inode(&second));
-    assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!(text(events[0], "error.code"), "EADDRNOTAVAIL");
-    assert_eq!(field(events[0], "destination.port"), port);
-    let binds = of(&finished, "network.bind", inode(&first));
+    for (socket, error, address, port) in [
+        (&waiting, "ECONNREFUSED", "127.0.0.1", 1),
+        (&polling, "ECONNREFUSED", "127.0.0.1", 1),
+        (&nowhere, "ENETUNREACH", "203.0.113.1", 4444),
+        (&broadcast, "ENETUNREACH", "127.255.255.255", 9),
+        (&second, "EADDRNOTAVAIL", "127.0.0.1", port),
+    ] {
+        let events = of(&finished, "network.connect", inode(socket));
+        assert_eq!(events.len(), 1, "{error}: {events:?}");
+        let event = events[0];
+        assert!(is_ours(event), "{event}");
+        assert_eq!(text(event, "event.outcome"), "failure");
+        assert_eq!(text(event, "error.code"), error);
+        assert_eq!(text(event, "destination.ip"), address);
+        assert_eq!(field(event, "destination.port"), port);
+        assert_eq!(field(event, "source.port") == 0, error == "ENETUNREACH", "{event}");
+    }
+    let binds = of(&finished, "network.bind", inode(&second));
     assert_eq!(field(binds[0], "source.port"), 4711);
     assert!(finished.balances());
 }
 
 #[test]
-fn a_connect_given_up_is_neither_success_nor_failure() {
+fn giving_up_is_told_from_failing_and_a_reset_from_an_end() {
     let mut sensor = network::sensor().unwrap();
     let listener = tcp_socket(0);
     // SAFETY: no memory is passed.
     assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
-    let waiting = wait(&mut sensor, "network.listen", |event| {
-        field(event, "sensor.network.inode") == inode(&listener)
-    }).unwrap();
-    let port = field(&waiting, "server.port").as_u64().unwrap() as u16;
+    let listener = TcpListener::from(listener);
+    let port = listener.local_addr().unwrap().port();
     // One fills the queue, the next is left without an answer.
-    let _first = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut first = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let second = tcp_socket(libc::SOCK_NONBLOCK);
     assert_eq!(connect(&second, LOOPBACK, port), libc::EINPROGRESS);
     std::thread::sleep(Duration::from_millis(50));
-    let socket = inode(&second);
+    let given_up = inode(&second);
     drop(second);
-    let finished = sensor.stop().unwrap();
-    let events = of(&finished, "network.connect", socket);
-    assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!(text(events[0], "event.outcome"), "unknown");
-    assert!(field(events[0], "event.duration").as_u64() >= Some(50_000_000));
-    assert!(finished.balances());
-}
 
-#[test]
-fn a_reset_connection_says_so() {
-    let mut sensor = network::sensor().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (there, _) = listener.accept().unwrap();
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     // SAFETY: the option lives through the call and is as long as said.
@@ -204,10 +170,19 @@ fn a_reset_connection_says_so() {
         libc::setsockopt(there.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size);
     }
     drop(there);
-    assert!(here.read(&mut [0; 1]).is_err());
-    let socket = inode(&here);
-    let closed = wait(&mut sensor, "network.close", |event| field(event, "sensor.network.inode") == socket).unwrap();
+    assert!(first.read(&mut [0; 1]).is_err());
+    let closed = wait(&mut sensor, "network.close", |event| {
+        field(event, "sensor.network.inode") == inode(&first)
+    })
+    .unwrap();
     assert_eq!(text(&closed, "error.code"), "ECONNRESET");
+
+    let finished = sensor.stop().unwrap();
+    let events = of(&finished, "network.connect", given_up);
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(text(events[0], "event.outcome"), "unknown");
+    assert!(field(events[0], "event.duration").as_u64() >= Some(50_000_000));
+    assert!(finished.balances());
 }
 
 #[test]
@@ -248,21 +223,46 @@ fn what_io_uring_does_is_seen_and_is_its_process() {
 }
 
 #[test]
-fn a_listener_nobody_bound_is_reported_with_the_port_it_got() {
+fn a_listener_has_its_port_even_when_nobody_chose_one() {
     let mut sensor = network::sensor().unwrap();
     let listener = tcp_socket(0);
     // SAFETY: no memory is passed.
     assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 7) }, 0);
-    let listener = TcpListener::from(listener);
-    let event = wait(&mut sensor, "network.listen", |event| {
-        field(event, "sensor.network.inode") == inode(&listener)
-    }).unwrap();
-    assert!(is_ours(&event));
-    assert_eq!(field(&event, "server.port"), listener.local_addr().unwrap().port());
-    assert_eq!(field(&event, "sensor.network.backlog"), 7);
+    let plain = inode(&listener);
+    let port = TcpListener::from(listener).local_addr().unwrap().port();
+    accept_through_mptcp(&mut sensor);
     let finished = sensor.stop().unwrap();
-    assert_eq!(of(&finished, "network.listen", inode(&listener)).len(), 1);
+    let events = of(&finished, "network.listen", plain);
+    assert_eq!(events.len(), 1);
+    assert!(is_ours(events[0]));
+    assert_eq!(field(events[0], "server.port"), port);
+    assert_eq!(field(events[0], "sensor.network.backlog"), 7);
     assert!(finished.balances());
+}
+
+/// Go listens like this without being asked to.
+fn accept_through_mptcp(sensor: &mut Sensor) {
+    let Some(listener) = socket(libc::AF_INET, libc::SOCK_STREAM, 262) else {
+        return skip("this kernel has no MPTCP");
+    };
+    // SAFETY: no memory is passed.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 1) }, 0);
+    let listener = TcpListener::from(listener);
+    let port = listener.local_addr().unwrap().port();
+    let here = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let (there, _) = listener.accept().unwrap();
+    let (from, to) = (here.local_addr().unwrap(), here.peer_addr().unwrap());
+    wait(sensor, "network.listen", |event| field(event, "server.port") == port).unwrap();
+    let accepted = wait(sensor, "network.accept", |event| has_ends(event, from, to)).unwrap();
+    assert!(is_ours(&accepted), "{accepted}");
+    assert_eq!(field(&accepted, "sensor.network.inode"), inode(&there));
+    drop(here);
+    drop(there);
+    let closed = wait(sensor, "network.close", |event| {
+        has_ends(event, from, to) && text(event, "network.direction") == "ingress"
+    })
+    .unwrap();
+    assert!(is_ours(&closed), "{closed}");
 }
 
 #[test]
@@ -281,35 +281,6 @@ fn a_connection_older_than_the_sensor_has_no_owner() {
         assert_eq!(text(&closed, "network.direction"), "unknown");
     }
     assert!(sensor.stop().unwrap().balances());
-}
-
-#[test]
-fn an_mptcp_listener_accepts_like_any_other() {
-    let mut sensor = network::sensor().unwrap();
-    let Some(listener) = socket(libc::AF_INET, libc::SOCK_STREAM, 262) else {
-        return skip("this kernel has no MPTCP");
-    };
-    // SAFETY: no memory is passed.
-    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 1) }, 0);
-    let listener = TcpListener::from(listener);
-    let port = listener.local_addr().unwrap().port();
-    let here = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let (there, _) = listener.accept().unwrap();
-    let (from, to) = (here.local_addr().unwrap(), here.peer_addr().unwrap());
-    wait(&mut sensor, "network.listen", |event| field(event, "server.port") == port).unwrap();
-    let accepted = wait(&mut sensor, "network.accept", |event| has_ends(event, from, to)).unwrap();
-    assert!(is_ours(&accepted), "{accepted}");
-    assert_eq!(field(&accepted, "sensor.network.inode"), inode(&there));
-    drop(here);
-    drop(there);
-    let closed = wait(&mut sensor, "network.close", |event| {
-        has_ends(event, from, to) && text(event, "network.direction") == "ingress"
-    }).unwrap();
-    assert!(is_ours(&closed), "{closed}");
-    let finished = sensor.stop().unwrap();
-    let accepts = finished.events.iter().filter(|event| is(event, "network.accept") && has_ends(event, from, to));
-    assert_eq!(accepts.count(), 1);
-    assert!(finished.balances());
 }
 
 #[test]
