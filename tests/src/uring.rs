@@ -1,6 +1,7 @@
 //! Just enough of io_uring, by system calls alone, to do one operation at a time: what a
 //! program does that never calls `connect` or `accept`. No library, no polling.
 
+use std::ffi::CStr;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr;
@@ -10,6 +11,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const ACCEPT: u8 = 13;
 /// `IORING_OP_CONNECT`.
 pub const CONNECT: u8 = 16;
+/// `IORING_OP_OPENAT`.
+pub const OPENAT: u8 = 18;
+/// `IORING_OP_RENAMEAT`, from 5.11 on.
+pub const RENAMEAT: u8 = 35;
+/// `IORING_OP_UNLINKAT`, from 5.11 on.
+pub const UNLINKAT: u8 = 36;
 /// `IOSQE_ASYNC`: leave it to a worker at once.
 pub const ASYNC: u8 = 1 << 4;
 
@@ -67,6 +74,47 @@ pub struct Operation<'a> {
 /// # Errors
 /// When the kernel has no io_uring, or allows none.
 pub fn run(operation: &Operation<'_>) -> Result<i32> {
+    let connecting = operation.opcode == CONNECT;
+    submit(Submission {
+        opcode: operation.opcode,
+        flags: operation.flags,
+        fd: operation.fd,
+        addr: if connecting { operation.address.as_ptr() as u64 } else { 0 },
+        off: if connecting { operation.address.len() as u64 } else { 0 },
+        ..Submission::default()
+    })
+}
+
+/// Opens a file with these flags, mode 0644; otherwise like [`run`].
+///
+/// # Errors
+/// As [`run`].
+pub fn open(path: &CStr, open_flags: i32, flags: u8) -> Result<i32> {
+    submit(Submission { op_flags: open_flags.cast_unsigned(), len: 0o644, ..of_path(OPENAT, path, flags) })
+}
+
+/// Renames a file; otherwise like [`run`].
+///
+/// # Errors
+/// As [`run`].
+pub fn rename(from: &CStr, to: &CStr, flags: u8) -> Result<i32> {
+    let to_directory = libc::AT_FDCWD.cast_unsigned();
+    submit(Submission { off: to.as_ptr() as u64, len: to_directory, ..of_path(RENAMEAT, from, flags) })
+}
+
+/// Removes a file; otherwise like [`run`].
+///
+/// # Errors
+/// As [`run`].
+pub fn unlink(path: &CStr, flags: u8) -> Result<i32> {
+    submit(of_path(UNLINKAT, path, flags))
+}
+
+fn of_path(opcode: u8, path: &CStr, flags: u8) -> Submission {
+    Submission { opcode, flags, fd: libc::AT_FDCWD, addr: path.as_ptr() as u64, ..Submission::default() }
+}
+
+fn submit(submission: Submission) -> Result<i32> {
     let mut params = Params::default();
     // SAFETY: the parameters are as long as the kernel expects (120 bytes).
     let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 2, &raw mut params) };
@@ -93,15 +141,6 @@ pub fn run(operation: &Operation<'_>) -> Result<i32> {
     let [_, sq_tail, _, _, _, _, sq_array, ..] = params.sq;
     let [_, _, _, _, _, cq_entries, ..] = params.cq;
 
-    let connecting = operation.opcode == CONNECT;
-    let submission = Submission {
-        opcode: operation.opcode,
-        flags: operation.flags,
-        fd: operation.fd,
-        addr: if connecting { operation.address.as_ptr() as u64 } else { 0 },
-        off: if connecting { operation.address.len() as u64 } else { 0 },
-        ..Submission::default()
-    };
     // SAFETY: two entries fit in the pages mapped; offsets are the kernel's own; the barrier is
     // the atomic store of the tail.
     unsafe {

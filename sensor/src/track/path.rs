@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use crate::event::file::{Change, ChangeKind, Name, Source};
+use crate::event::file::{Attributes, Change, ChangeKind, Name, Source};
 use crate::event::process::{FileIdentity, Process};
 
 /// `AT_SYMLINK_NOFOLLOW` of `include/uapi/linux/fcntl.h`.
@@ -36,6 +36,20 @@ pub fn complete(change: &mut Change, process: &Process) {
     let is_there = change.kind != ChangeKind::Unlink && change.path().source == Source::Resolved;
     if let (true, None, Some(view)) = (is_there, &change.file, &view) {
         change.file = view.look(Path::new(&*change.path().path));
+        if let (Some(file), Some(asked)) = (&mut change.file, change.asked) {
+            set(file, change.kind, asked);
+        }
+    }
+}
+
+/// What was asked for is surer than what was found later.
+fn set(file: &mut FileIdentity, kind: ChangeKind, asked: Attributes) {
+    let id = |asked: u32, found: u32| if asked == u32::MAX { found } else { asked };
+    match kind {
+        ChangeKind::Chmod => file.mode = (file.mode & libc::S_IFMT) | (asked.mode & !libc::S_IFMT),
+        ChangeKind::Chown => (file.uid, file.gid) = (id(asked.uid, file.uid), id(asked.gid, file.gid)),
+        ChangeKind::Truncate => file.size = asked.size,
+        _ => {}
     }
 }
 
