@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
-use sensor_common::kind;
 
 use crate::event::file::{Name, Source};
 use crate::event::health::{Change, Health, Lost, Verdict};
@@ -20,6 +19,7 @@ use crate::probe::account::Account;
 use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
 use crate::probe::filters::{FilterError, Filters, Rules};
 use crate::probe::reader::{Frame, Lanes};
+use crate::probe::selection::Selection;
 use crate::status::Status;
 use crate::track::Tracker;
 
@@ -31,47 +31,6 @@ const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 const FILTERS_EVERY: Duration = Duration::from_secs(5);
 /// Longest sleep without being woken by the reader.
 const NAP: Duration = Duration::from_millis(100);
-
-/// Which kinds of event to deliver.
-#[derive(Clone, Debug)]
-pub struct Selection {
-    wanted: [bool; kind::LIMIT],
-}
-
-impl Selection {
-    /// Everything.
-    #[must_use]
-    pub const fn all() -> Self {
-        Self { wanted: [true; kind::LIMIT] }
-    }
-
-    /// By names (`process.exec`) and families (`process`, `process.*`).
-    ///
-    /// # Errors
-    /// The first name that means nothing.
-    pub fn parse<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, String> {
-        let mut wanted = [false; kind::LIMIT];
-        for name in names {
-            let family = name.trim_end_matches(".*");
-            let mut found = false;
-            for (number, _, full) in kind::ALL {
-                let matches = *full == name || full.split_once('.').is_some_and(|(first, _)| first == family);
-                if let (true, Some(place)) = (matches, wanted.get_mut(usize::from(*number))) {
-                    *place = true;
-                    found = true;
-                }
-            }
-            if !found {
-                return Err(name.to_owned());
-            }
-        }
-        Ok(Self { wanted })
-    }
-
-    fn wants(&self, kind: u16) -> bool {
-        self.wanted.get(usize::from(kind)).copied().unwrap_or(true)
-    }
-}
 
 /// The pipeline.
 pub struct Pipeline<W: Write> {
@@ -296,18 +255,5 @@ impl<W: Write> Pipeline<W> {
 fn report_filters(outcome: Result<(), FilterError>) {
     if let Err(error) = outcome {
         tracing::error!(%error, "a filter is not as it should be");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kinds_are_selected_by_name_and_family() {
-        let selection = Selection::parse(["process.exec", "network"]).unwrap();
-        assert!(selection.wants(kind::EXEC) && selection.wants(kind::TCP_CONNECT));
-        assert!(!selection.wants(kind::FORK) && !selection.wants(kind::FILE_OPEN));
-        assert_eq!(Selection::parse(["file.*", "proces"]).unwrap_err(), "proces");
     }
 }

@@ -37,7 +37,7 @@ fn check(result: i32) -> Result<()> {
 /// When it does not start.
 pub fn sensor() -> Result<Sensor> {
     private()?;
-    Launch::default().start()
+    Launch::default().with(["--events", "network"]).start()
 }
 
 /// Inode of a socket, as `/proc` shows it.

@@ -83,7 +83,7 @@ fn an_unknown_kind_of_event_is_refused() {
 
 #[test]
 fn a_second_sensor_names_the_first() {
-    let running = Launch::default().start().unwrap();
+    let running = Launch::default().with(["--events", "process.exec"]).start().unwrap();
     let output = sensor(&["run", "--runtime-directory", running.directory().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(3));
     let message = stderr(&output);
@@ -92,7 +92,7 @@ fn a_second_sensor_names_the_first() {
 
 #[test]
 fn status_answers_and_balances() {
-    let running = Launch::default().start().unwrap();
+    let running = Launch::default().with(["--events", "process.exec"]).start().unwrap();
     let output = sensor(&["status", "--json", "--runtime-directory", running.directory().to_str().unwrap()]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["pid"], running.pid());
@@ -105,7 +105,7 @@ fn status_answers_and_balances() {
 #[test]
 fn nothing_stays_attached_after_a_kill() {
     let before = links();
-    let running = Launch::default().start().unwrap();
+    let running = Launch::default().with(["--events", "process.exec"]).start().unwrap();
     assert!(links().len() > before.len());
     let pid = i32::try_from(running.pid()).unwrap();
     // SAFETY: no memory is passed; the child is ours and not yet waited for.
@@ -119,7 +119,7 @@ fn it_starts_again_after_a_kill_in_the_same_directory() {
     let directory = tempfile::tempdir().unwrap();
     let start = || {
         let mut child = Command::new(sensor_binary().unwrap())
-            .args(["run", "--output", "json", "--runtime-directory", directory.path().to_str().unwrap()])
+            .args(["run", "--output", "json", "--events", "process.exec", "--runtime-directory", directory.path().to_str().unwrap()])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -138,7 +138,7 @@ fn it_starts_again_after_a_kill_in_the_same_directory() {
 fn it_ends_when_nobody_reads_any_more() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(sensor_binary().unwrap())
-        .args(["run", "--output", "json", "--runtime-directory", directory.path().to_str().unwrap()])
+        .args(["run", "--output", "json", "--events", "process.exec", "--runtime-directory", directory.path().to_str().unwrap()])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -157,7 +157,7 @@ fn it_ends_when_nobody_reads_any_more() {
 fn it_stops_when_the_reader_has_stopped_reading() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(sensor_binary().unwrap())
-        .args(["run", "--output", "json", "--runtime-directory", directory.path().to_str().unwrap()])
+        .args(["run", "--output", "json", "--events", "process.exec", "--runtime-directory", directory.path().to_str().unwrap()])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -197,7 +197,7 @@ fn a_ring_that_is_too_small_loses_visibly_and_to_the_last_event() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sensor.toml");
     std::fs::write(&path, "[limits]\nprocess_ring_kib = 64\n").unwrap();
-    let mut running = Launch::default().with(["--config", path.to_str().unwrap()]).start().unwrap();
+    let mut running = Launch::default().with(["--events", "process.exec", "--config", path.to_str().unwrap()]).start().unwrap();
     let pid = i32::try_from(running.pid()).unwrap();
     // SAFETY: no memory is passed; the child is ours. Stopped, it cannot read its rings.
     unsafe { libc::kill(pid, libc::SIGSTOP) };
@@ -261,7 +261,7 @@ fn a_changed_configuration_is_taken_over_while_it_runs_and_a_broken_one_is_not()
     let quiet = directory.path().join("quiet");
     std::fs::create_dir(&quiet).unwrap();
     std::fs::write(&config, "").unwrap();
-    let mut running = Launch::default().with(["--config", config.to_str().unwrap()]).start().unwrap();
+    let mut running = Launch::default().with(["--events", "file", "--config", config.to_str().unwrap()]).start().unwrap();
     let pid = i32::try_from(running.pid()).unwrap();
     // SAFETY: no memory is passed; the child is ours and not yet waited for.
     let reload = || unsafe { libc::kill(pid, libc::SIGHUP) };

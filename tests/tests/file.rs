@@ -69,14 +69,14 @@ impl Place {
 }
 
 fn sensor() -> Sensor {
-    Launch::default().start().expect("the sensor starts")
+    Launch::default().with(["--events", "file,process.exec"]).start().expect("the sensor starts")
 }
 
 /// A sensor with this configuration.
 fn sensor_with(place: &Place, configuration: &str) -> Sensor {
     let file = place.at("sensor.toml");
     fs::write(&file, configuration).unwrap();
-    Launch::default().with(["--config", file.to_str().unwrap()]).start().expect("the sensor starts")
+    Launch::default().with(["--events", "file", "--config", file.to_str().unwrap()]).start().expect("the sensor starts")
 }
 
 fn stop(sensor: Sensor) -> Finished {

@@ -39,7 +39,7 @@ fn watch(kind: &str) -> (Truth, Finished) {
     let count = std::env::var("GROUND_TRUTH_COUNT").map_or(500, |count| count.parse().expect("a number"));
     let seed = 7;
     let dir = tempfile::tempdir().unwrap();
-    let sensor = Launch::default().start().expect("the sensor starts");
+    let sensor = Launch::default().with(["--events", "process,cgroup"]).start().expect("the sensor starts");
     let output = Command::new(generator())
         .args(["--kind", kind, "--count", &count.to_string(), "--seed", &seed.to_string(), "--dir"])
         .arg(dir.path())

@@ -26,7 +26,7 @@ const SOMEBODY: u32 = 1000;
 const CAP_SETUID: u32 = 7;
 
 fn sensor() -> Sensor {
-    Launch::default().start().expect("the sensor starts")
+    Launch::default().with(["--events", "process,kernel,cgroup"]).start().expect("the sensor starts")
 }
 
 /// The next event of this kind by this process.

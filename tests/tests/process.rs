@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use sensor_tests::{Event, Launch, Sensor, field, text};
 
 fn sensor() -> Sensor {
-    Launch::default().start().expect("the sensor starts")
+    Launch::default().with(["--events", "process"]).start().expect("the sensor starts")
 }
 
 /// The exec event of a process.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Failure, NO, OK, REFUSED};
 use crate::probe::load::{self, LoadError, ProgramCost, Sizes};
 use crate::probe::privileges;
+use crate::probe::selection::Selection;
 use crate::status::Service;
 
 /// Options of `sensor doctor`.
@@ -61,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
 
 fn examine() -> Report {
     // Rings of the smallest size: nothing is read from them.
-    let outcome = load::load(Sizes { process_ring: 64 * 1024, file_ring: 64 * 1024 });
+    let outcome = load::load(Sizes { process_ring: 64 * 1024, file_ring: 64 * 1024 }, &Selection::all());
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
         kernel: first_line("/proc/sys/kernel/osrelease"),

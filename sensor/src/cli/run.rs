@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::control::{Control, Instance};
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
-use crate::pipeline::{Pipeline, Selection};
+use crate::pipeline::Pipeline;
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::filters::{Filters, Rules};
 use crate::probe::load::{self, Loaded, Sizes};
@@ -23,6 +23,7 @@ use crate::probe::privileges;
 use crate::probe::program_log;
 use crate::probe::programs::Programs;
 use crate::probe::reader::{self, Lanes, Reader};
+use crate::probe::selection::Selection;
 use crate::status::Status;
 use crate::track::Tracker;
 
@@ -41,7 +42,7 @@ pub struct Arguments {
     /// Field names of JSON output.
     #[arg(long, value_enum)]
     schema: Option<Schema>,
-    /// Deliver only these kinds or families of event, separated by commas
+    /// Observe and deliver only these kinds or families of event, separated by commas
     /// (process.exec,network,file.*).
     #[arg(long, value_delimiter = ',', value_name = "KINDS")]
     events: Vec<String>,
@@ -98,11 +99,11 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
     };
     require_privileges()?;
     let instance = Instance::claim(&config.runtime_directory).map_err(Failure::refused)?;
-    let loaded = load::load(Sizes {
+    let sizes = Sizes {
         process_ring: config.limits.process_ring_kib * 1024,
         file_ring: config.limits.file_ring_kib * 1024,
-    })
-    .map_err(Failure::refused)?;
+    };
+    let loaded = load::load(sizes, &selection).map_err(Failure::refused)?;
     watch(&config, reload, selection, duration, instance, loaded).map_err(Failure::refused)
 }
 

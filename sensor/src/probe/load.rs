@@ -15,6 +15,7 @@ use super::cgroup;
 use super::facts::{FactsError, KernelFacts};
 use super::hooks::{Attach, Hook, SERVICES, Service, Way};
 use super::perf::{Attached, Tracefs};
+use super::selection::Selection;
 
 /// The programs, built by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-ebpf.o"));
@@ -140,12 +141,12 @@ impl Loaded {
     }
 }
 
-/// Loads the object and attaches all it can.
+/// Loads the object and attaches all it can of what is asked for.
 ///
 /// # Errors
 /// When the kernel's types cannot be had or the maps cannot be made. A hook that is refused
 /// is not an error but shows in [`Loaded::served`].
-pub fn load(sizes: Sizes) -> Result<Loaded, LoadError> {
+pub fn load(sizes: Sizes, selection: &Selection) -> Result<Loaded, LoadError> {
     let btf = Btf::load(BTF_PATH)?;
     let facts = KernelFacts::resolve(&btf)?;
     let words = facts.to_programs();
@@ -172,7 +173,7 @@ pub fn load(sizes: Sizes) -> Result<Loaded, LoadError> {
     };
     let served = SERVICES
         .iter()
-        .filter(|service| !service.is_impossible_here())
+        .filter(|service| selection.needs(service.kinds) && !service.is_impossible_here())
         .map(|service| hooker.serve(service))
         .collect();
     let attached = hooker.attached;

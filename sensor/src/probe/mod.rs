@@ -18,4 +18,5 @@ pub mod process;
 pub mod program_log;
 pub mod programs;
 pub mod reader;
+pub mod selection;
 pub mod system;

@@ -1,0 +1,69 @@
+//! Which kinds of event the user asked for. What nobody asked for is not even observed.
+
+use sensor_common::kind;
+
+/// Kinds that the sensor needs itself, to know what runs and where it belongs.
+const ESSENTIAL: [u16; 5] = [kind::FORK, kind::EXEC, kind::EXIT, kind::CGROUP_MKDIR, kind::CGROUP_RMDIR];
+
+/// Which kinds of event to deliver.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    wanted: [bool; kind::LIMIT],
+}
+
+impl Selection {
+    /// Everything.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { wanted: [true; kind::LIMIT] }
+    }
+
+    /// By names (`process.exec`) and families (`process`, `process.*`).
+    ///
+    /// # Errors
+    /// The first name that means nothing.
+    pub fn parse<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, String> {
+        let mut wanted = [false; kind::LIMIT];
+        for name in names {
+            let family = name.trim_end_matches(".*");
+            let mut found = false;
+            for (number, _, full) in kind::ALL {
+                let matches = *full == name || full.split_once('.').is_some_and(|(first, _)| first == family);
+                if let (true, Some(place)) = (matches, wanted.get_mut(usize::from(*number))) {
+                    *place = true;
+                    found = true;
+                }
+            }
+            if !found {
+                return Err(name.to_owned());
+            }
+        }
+        Ok(Self { wanted })
+    }
+
+    /// Whether a kind is to be delivered.
+    #[must_use]
+    pub fn wants(&self, kind: u16) -> bool {
+        self.wanted.get(usize::from(kind)).copied().unwrap_or(true)
+    }
+
+    /// Whether any of these kinds has to be observed, to be delivered or for the sensor itself.
+    #[must_use]
+    pub fn needs(&self, kinds: &[u16]) -> bool {
+        kinds.iter().any(|kind| self.wants(*kind) || ESSENTIAL.contains(kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_selected_by_name_and_family() {
+        let selection = Selection::parse(["process.exec", "network"]).unwrap();
+        assert!(selection.wants(kind::EXEC) && selection.wants(kind::TCP_CONNECT));
+        assert!(!selection.wants(kind::FORK) && !selection.wants(kind::FILE_OPEN));
+        assert!(selection.needs(&[kind::FORK]) && !selection.needs(&[kind::FILE_OPEN]));
+        assert_eq!(Selection::parse(["file.*", "proces"]).unwrap_err(), "proces");
+    }
+}
