@@ -177,9 +177,10 @@ fn it_stops_when_the_reader_has_stopped_reading() {
 
 #[test]
 fn a_full_disk_is_counted_and_survived() {
+    let directory = tempfile::tempdir().unwrap();
     let running = Command::new(sensor_binary().unwrap())
         .args(["run", "--output", "json", "--duration", "3s", "--runtime-directory"])
-        .arg(tempfile::tempdir().unwrap().path())
+        .arg(directory.path())
         .stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
         .stderr(Stdio::piped())
         .spawn()
