@@ -17,7 +17,7 @@ mod table;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -33,9 +33,13 @@ pub(crate) struct Args {
     /// Only this part; may be repeated [default: all but peers]
     #[arg(long, value_name = "NAME")]
     only: Vec<Part>,
-    /// How many times each workload runs without and with the sensor
-    #[arg(long, value_name = "N", default_value_t = 7)]
-    pairs: usize,
+    /// How many times each workload runs without and with the sensor [default: 7, or 1 with
+    /// --kernel, where the clock counts instructions and nothing varies]
+    #[arg(long, value_name = "N")]
+    pairs: Option<usize>,
+    /// How long one run of a workload should take [default: 500, or 200 with --kernel]
+    #[arg(long, value_name = "MILLISECONDS")]
+    run_ms: Option<u64>,
     /// Measure auditd, bpftrace and sysdig on the same work too
     #[arg(long)]
     peers: bool,
@@ -86,6 +90,8 @@ struct Bench {
     /// For files, logs and the sensor's runtime directory.
     scratch: PathBuf,
     pairs: usize,
+    /// How long one run of a workload should take.
+    run: Duration,
 }
 
 /// Measures something, prints its table and returns everything measured.
@@ -100,7 +106,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         exec::is_root(),
         "the sensor needs root, and so does measuring it; run this as root"
     );
-    ensure!(args.pairs > 0, "--pairs 0 measures nothing");
+    ensure!(args.pairs != Some(0), "--pairs 0 measures nothing");
     let bench = Bench::prepare(workspace, args)?;
     let started = Instant::now();
     let mut results = Map::new();
@@ -148,7 +154,11 @@ impl Args {
 
     /// The same request for the xtask in a test machine.
     fn inner(&self) -> Vec<String> {
-        let mut words = vec!["--pairs".to_owned(), self.pairs.to_string()];
+        let mut words = vec!["--pairs".to_owned(), self.pairs.unwrap_or(1).to_string()];
+        words.extend([
+            "--run-ms".to_owned(),
+            self.run_ms.unwrap_or(200).to_string(),
+        ]);
         for part in &self.only {
             words.extend(["--only".to_owned(), part.name()]);
         }
@@ -184,7 +194,8 @@ impl Bench {
             sensor,
             load,
             scratch,
-            pairs: args.pairs,
+            pairs: args.pairs.unwrap_or(7),
+            run: Duration::from_millis(args.run_ms.unwrap_or(500)),
         })
     }
 }

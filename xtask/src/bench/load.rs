@@ -9,10 +9,6 @@ use serde_json::{Value, json};
 use super::{Bench, Part};
 use crate::exec;
 
-/// How long one run should take, in nanoseconds: long enough for a steady state, short enough
-/// for the machine to be the same in the run it is compared with.
-const RUN_NS: f64 = 0.5e9;
-
 /// One kind of work.
 pub(super) struct Workload {
     pub(super) part: Part,
@@ -110,7 +106,7 @@ impl Workload {
             return Ok(self.trial);
         }
         let trial = self.run(bench, self.trial)?;
-        Ok(((RUN_NS * trial.per_second / 1e9) as u64).max(self.trial))
+        Ok(((bench.run.as_secs_f64() * trial.per_second) as u64).max(self.trial))
     }
 
     /// Does so many operations.

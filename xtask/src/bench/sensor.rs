@@ -15,8 +15,10 @@ use super::Bench;
 
 /// How long it may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long it is left alone after its start, to read `/proc` and hash what runs already.
-const SETTLE: Duration = Duration::from_millis(150);
+/// After its start it reads `/proc` and hashes what runs already. It has come to rest when it
+/// takes less than this part of a CPU over such a time.
+const AT_REST: f64 = 0.1;
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// A running sensor; killed when dropped without being stopped.
 pub(super) struct Sensor<'a> {
@@ -68,8 +70,15 @@ impl<'a> Sensor<'a> {
     pub(super) fn start(bench: &'a Bench, output: &str) -> Result<Self> {
         let mut sensor = Self::spawn(bench, output, Stdio::null())?;
         sensor.wait_until_ready()?;
-        thread::sleep(SETTLE);
-        Ok(sensor)
+        loop {
+            let before = sensor.cpu()?;
+            thread::sleep(SETTLE);
+            let share = (sensor.cpu()? - before).as_secs_f64() / SETTLE.as_secs_f64();
+            // On a busy machine it never rests.
+            if share < AT_REST || sensor.began.elapsed() > PATIENCE {
+                return Ok(sensor);
+            }
+        }
     }
 
     /// Starts it and returns at once.
