@@ -15,7 +15,12 @@ fn main() -> Result<()> {
     let root = manifest.parent().ok_or("no workspace root")?.to_path_buf();
     let out = PathBuf::from(env::var("OUT_DIR")?).join("sensor-ebpf.o");
 
-    for dir in ["sensor-ebpf/src", "sensor-ebpf/Cargo.toml", "sensor-common/src", "sensor-common/Cargo.toml"] {
+    for dir in [
+        "sensor-ebpf/src",
+        "sensor-ebpf/Cargo.toml",
+        "sensor-common/src",
+        "sensor-common/Cargo.toml",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(dir).display());
     }
     let choice = root.join("target/ebpf-toolchain.env");
@@ -48,7 +53,12 @@ impl Toolchain {
                 .map(str::to_owned)
         };
         let need = |key: &str| {
-            get(key).ok_or_else(|| format!("{}: no line {key}=; run `cargo xtask setup`", path.display()))
+            get(key).ok_or_else(|| {
+                format!(
+                    "{}: no line {key}=; run `cargo xtask setup`",
+                    path.display()
+                )
+            })
         };
         Ok(Self {
             cargo: need("CARGO")?,
@@ -64,9 +74,15 @@ impl Toolchain {
 fn build_object(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
     let endian = env::var("CARGO_CFG_TARGET_ENDIAN")?;
     let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
-    let target = if endian == "big" { "bpfeb-unknown-none" } else { "bpfel-unknown-none" };
+    let target = if endian == "big" {
+        "bpfeb-unknown-none"
+    } else {
+        "bpfel-unknown-none"
+    };
     let debug_log = env::var_os("CARGO_FEATURE_DEBUG_LOG").is_some();
-    let target_dir = root.join("target").join(if debug_log { "ebpf-debug" } else { "ebpf" });
+    let target_dir = root
+        .join("target")
+        .join(if debug_log { "ebpf-debug" } else { "ebpf" });
 
     let rustflags = [
         format!("--cfg=bpf_target_arch=\"{arch}\""),
@@ -79,7 +95,15 @@ fn build_object(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
     let mut cargo = Command::new(&toolchain.cargo);
     cargo
         .current_dir(root)
-        .args(["build", "--package", "sensor-ebpf", "--bin", "sensor-ebpf", "--release", "--locked"])
+        .args([
+            "build",
+            "--package",
+            "sensor-ebpf",
+            "--bin",
+            "sensor-ebpf",
+            "--release",
+            "--locked",
+        ])
         .args(["-Z", "build-std=core", "--target", target])
         .arg("--target-dir")
         .arg(&target_dir)
@@ -90,11 +114,22 @@ fn build_object(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
         cargo.args(["--features", "debug-log"]);
     }
     // What the outer cargo set for itself must not steer the inner one.
-    for key in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTUP_TOOLCHAIN", "CARGO", "CARGO_BUILD_TARGET", "RUSTFLAGS", "CARGO_MAKEFLAGS", "MAKEFLAGS"] {
+    for key in [
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTUP_TOOLCHAIN",
+        "CARGO",
+        "CARGO_BUILD_TARGET",
+        "RUSTFLAGS",
+        "CARGO_MAKEFLAGS",
+        "MAKEFLAGS",
+    ] {
         cargo.env_remove(key);
     }
 
-    let output = cargo.output().map_err(|e| format!("cannot start {}: {e}", toolchain.cargo))?;
+    let output = cargo
+        .output()
+        .map_err(|e| format!("cannot start {}: {e}", toolchain.cargo))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         return Err(format!("the eBPF build failed:\n{stderr}").into());
@@ -111,6 +146,15 @@ fn strip(toolchain: &Toolchain, from: &Path, to: &Path) -> Result<()> {
         fs::copy(from, to)?;
         return Ok(());
     };
-    let status = Command::new(strip).arg("--strip-debug").arg("-o").arg(to).arg(from).status()?;
-    if status.success() { Ok(()) } else { Err(format!("{strip} failed: {status}").into()) }
+    let status = Command::new(strip)
+        .arg("--strip-debug")
+        .arg("-o")
+        .arg(to)
+        .arg(from)
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{strip} failed: {status}").into())
+    }
 }

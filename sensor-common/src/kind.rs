@@ -100,7 +100,9 @@ kinds! {
 /// Name of a kind, `"unknown"` for a number this build does not know.
 #[must_use]
 pub fn name(kind: u16) -> &'static str {
-    ALL.iter().find(|(number, _, _)| *number == kind).map_or("unknown", |(_, _, name)| name)
+    ALL.iter()
+        .find(|(number, _, _)| *number == kind)
+        .map_or("unknown", |(_, _, name)| name)
 }
 
 #[cfg(test)]

@@ -262,15 +262,31 @@ mod tests {
     }
 
     fn user(id: u32) -> Identity {
-        Identity { uid: id, suid: id, euid: id, fsuid: id, ..Identity::default() }
+        Identity {
+            uid: id,
+            suid: id,
+            euid: id,
+            fsuid: id,
+            ..Identity::default()
+        }
     }
 
     #[test]
     fn becoming_root_from_nothing_is_a_gain() {
-        let root = Identity { caps_permitted: 0xff, caps_effective: 0xff, ..user(0) };
+        let root = Identity {
+            caps_permitted: 0xff,
+            caps_effective: 0xff,
+            ..user(0)
+        };
         assert_eq!(user(1000).gain(&root), GAINED_ROOT | GAINED_CAPABILITIES);
         assert_eq!(user(1000).gain(&user(0)), GAINED_ROOT);
-        assert_eq!(user(1000).gain(&Identity { fsuid: 0, ..user(1000) }), GAINED_ROOT);
+        assert_eq!(
+            user(1000).gain(&Identity {
+                fsuid: 0,
+                ..user(1000)
+            }),
+            GAINED_ROOT
+        );
     }
 
     #[test]
@@ -282,21 +298,44 @@ mod tests {
 
     #[test]
     fn taking_back_what_was_kept_is_told_apart() {
-        let resting = Identity { uid: 0, suid: 0, ..user(1000) };
+        let resting = Identity {
+            uid: 0,
+            suid: 0,
+            ..user(1000)
+        };
         assert_eq!(resting.gain(&user(0)), GAINED_ROOT | GAINED_BACK);
-        let permitted = Identity { caps_permitted: 2, ..user(1000) };
-        let raised = Identity { caps_effective: 2, ..permitted };
+        let permitted = Identity {
+            caps_permitted: 2,
+            ..user(1000)
+        };
+        let raised = Identity {
+            caps_effective: 2,
+            ..permitted
+        };
         assert_eq!(permitted.gain(&raised), GAINED_CAPABILITIES | GAINED_BACK);
-        let more = Identity { caps_permitted: 6, caps_effective: 6, ..user(1000) };
+        let more = Identity {
+            caps_permitted: 6,
+            caps_effective: 6,
+            ..user(1000)
+        };
         assert_eq!(permitted.gain(&more), GAINED_CAPABILITIES);
     }
 
     #[test]
     fn a_user_namespace_of_ones_own_gives_nothing_but_leaving_one_does() {
         let outside = user(1000);
-        let inside = Identity { user_ns_level: 1, caps_permitted: !0, caps_effective: !0, ..outside };
+        let inside = Identity {
+            user_ns_level: 1,
+            caps_permitted: !0,
+            caps_effective: !0,
+            ..outside
+        };
         assert_eq!(outside.gain(&inside), 0);
-        let escaped = Identity { caps_permitted: !0, caps_effective: !0, ..user(0) };
+        let escaped = Identity {
+            caps_permitted: !0,
+            caps_effective: !0,
+            ..user(0)
+        };
         assert_eq!(inside.gain(&escaped), GAINED_ROOT | GAINED_NAMESPACE);
         assert_eq!(inside.gain(&outside), GAINED_NAMESPACE);
     }

@@ -5,12 +5,12 @@ use core::ffi::c_void;
 use core::hint::black_box;
 use core::mem::size_of;
 
+use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{
     bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
     bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str, bpf_skb_load_bytes,
 };
-use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
@@ -111,7 +111,11 @@ pub fn boot_ns() -> u64 {
 
 #[inline(always)]
 fn ring(lane: u8) -> &'static RingBuf {
-    if lane == LANE_FILE { &RING_FILE } else { &RING_PROCESS }
+    if lane == LANE_FILE {
+        &RING_FILE
+    } else {
+        &RING_PROCESS
+    }
 }
 
 /// Waking the reader costs more than all the rest of a program, so it is left to its tick
@@ -189,7 +193,9 @@ pub fn variable<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T, &mut 
 /// false: for filters that need a part of the record first.
 #[inline(always)]
 pub fn variable_if<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T, &mut Tail) -> bool) {
-    let Some(used) = SCRATCH_USED.get_ptr_mut(0) else { return };
+    let Some(used) = SCRATCH_USED.get_ptr_mut(0) else {
+        return;
+    };
     // SAFETY: a per-CPU element, valid as long as the program runs. Another task's program may
     // preempt this one and take the next slot; it gives it back before it ends.
     let slot = unsafe { *used };
@@ -229,7 +235,10 @@ fn build<T: 'static>(
         }
         let len = size_of::<T>() + (black_box(tail.len) & (TAIL_MAX - 1));
         let flags = (*head).flags;
-        head.write(Header { flags, ..header(kind, lane, len) });
+        head.write(Header {
+            flags,
+            ..header(kind, lane, len)
+        });
         let ring = ring(lane);
         let bytes = core::slice::from_raw_parts(record, len);
         match ring.output::<[u8]>(bytes, wake_flags(ring)) {
@@ -263,7 +272,12 @@ impl Tail {
     fn close(&mut self, offset: usize, tag: u8, flags: u8, len: usize) {
         let head = u32::from(tag) | (u32::from(flags) << 8) | ((len as u32) << 16);
         // SAFETY: `offset` is below `TAIL_MAX`, and the buffer goes on well past that.
-        unsafe { self.at.add(offset).cast::<u32>().write_unaligned(head.to_le()) };
+        unsafe {
+            self.at
+                .add(offset)
+                .cast::<u32>()
+                .write_unaligned(head.to_le())
+        };
         self.len = offset + Self::HEAD + len;
     }
 
@@ -277,7 +291,12 @@ impl Tail {
     }
 
     #[inline(always)]
-    fn bytes<const MAX: usize>(&mut self, tag: u8, len: u64, copy: impl FnOnce(*mut c_void, u32) -> i64) {
+    fn bytes<const MAX: usize>(
+        &mut self,
+        tag: u8,
+        len: u64,
+        copy: impl FnOnce(*mut c_void, u32) -> i64,
+    ) {
         let cut = len > MAX as u64;
         let len = if cut { MAX } else { len as usize };
         let Some(offset) = self.room(len) else { return };
@@ -302,7 +321,13 @@ impl Tail {
 
     /// Bytes of a packet from `from` on, up to `MAX` (a power of two less one).
     #[inline(always)]
-    pub fn packet_bytes<const MAX: usize>(&mut self, tag: u8, ctx: &SkBuffContext, from: usize, len: u16) {
+    pub fn packet_bytes<const MAX: usize>(
+        &mut self,
+        tag: u8,
+        ctx: &SkBuffContext,
+        from: usize,
+        len: u16,
+    ) {
         if len == 0 {
             return;
         }
@@ -334,7 +359,9 @@ impl Tail {
 
     #[inline(always)]
     fn string(&mut self, tag: u8, copy: impl FnOnce(*mut c_void, u32) -> i64) {
-        let Some(offset) = self.room(PATH_MAX) else { return };
+        let Some(offset) = self.room(PATH_MAX) else {
+            return;
+        };
         // SAFETY: the destination has room (see the type).
         let to = unsafe { self.at.add(offset + Self::HEAD) };
         let copied = copy(to.cast(), PATH_MAX as u32 + 1);
@@ -342,7 +369,12 @@ impl Tail {
             return self.close(offset, tag, UNREADABLE, 0);
         }
         let len = black_box(copied as usize - 1) & PATH_MAX;
-        self.close(offset, tag, if len == PATH_MAX { TRUNCATED } else { 0 }, len);
+        self.close(
+            offset,
+            tag,
+            if len == PATH_MAX { TRUNCATED } else { 0 },
+            len,
+        );
     }
 
     /// The absolute path of `location`; also left as a whole at the end of the path buffer.
@@ -355,7 +387,13 @@ impl Tail {
     /// The absolute path of the entry `name`, `len` bytes long, in the directory `location`;
     /// otherwise like [`Tail::path`].
     #[inline(always)]
-    pub fn entry_path(&mut self, tag: u8, location: Location, name: Address, len: usize) -> Option<Path> {
+    pub fn entry_path(
+        &mut self,
+        tag: u8,
+        location: Location,
+        name: Address,
+        len: usize,
+    ) -> Option<Path> {
         let walked = path::walk_to_entry(location, name, len, self.slot);
         self.walked(tag, walked)
     }
@@ -366,12 +404,23 @@ impl Tail {
         let start = black_box(walked.start) & PATH_MAX;
         let len = black_box(PATH_MAX.wrapping_sub(start)) & PATH_MAX;
         let path = Some(Path { buffer, len });
-        let Some(offset) = self.room(len) else { return path };
+        let Some(offset) = self.room(len) else {
+            return path;
+        };
         // SAFETY: source and destination have room (see the type, and `path::BUFFER`).
         unsafe {
-            bpf_probe_read_kernel(self.at.add(offset + Self::HEAD).cast(), len as u32, buffer.add(start).cast());
+            bpf_probe_read_kernel(
+                self.at.add(offset + Self::HEAD).cast(),
+                len as u32,
+                buffer.add(start).cast(),
+            );
         }
-        self.close(offset, tag, if walked.truncated { TRUNCATED } else { 0 }, len);
+        self.close(
+            offset,
+            tag,
+            if walked.truncated { TRUNCATED } else { 0 },
+            len,
+        );
         path
     }
 }
@@ -410,6 +459,12 @@ impl Path {
     #[inline(always)]
     pub fn ending<const N: usize>(&self) -> u64 {
         // SAFETY: a constant place inside the buffer.
-        unsafe { self.buffer.add(PATH_MAX - 8 * (N + 1)).cast::<u64>().read_unaligned().swap_bytes() }
+        unsafe {
+            self.buffer
+                .add(PATH_MAX - 8 * (N + 1))
+                .cast::<u64>()
+                .read_unaligned()
+                .swap_bytes()
+        }
     }
 }

@@ -43,7 +43,9 @@ impl Filter {
     #[inline(always)]
     pub fn now() -> Option<Self> {
         // The element is there as long as the map, and that as long as the program.
-        SETTINGS.get_ptr(0).map(|settings| Self(unsafe_static(settings)))
+        SETTINGS
+            .get_ptr(0)
+            .map(|settings| Self(unsafe_static(settings)))
     }
 
     #[inline(always)]
@@ -97,11 +99,23 @@ impl Filter {
     pub fn admits(self, path: Path, magic: u32) -> bool {
         let mut said = 0;
         if self.has(HAS_PREFIXES) {
-            let used = if path.len < PREFIX_MAX { path.len + 1 } else { PREFIX_MAX };
-            said |= path.key(used).and_then(|key| PATH_PREFIXES.get(key)).copied().unwrap_or(0);
+            let used = if path.len < PREFIX_MAX {
+                path.len + 1
+            } else {
+                PREFIX_MAX
+            };
+            said |= path
+                .key(used)
+                .and_then(|key| PATH_PREFIXES.get(key))
+                .copied()
+                .unwrap_or(0);
         }
         if self.has(HAS_SUFFIXES) {
-            let used = if path.len < SUFFIX_MAX { path.len } else { SUFFIX_MAX };
+            let used = if path.len < SUFFIX_MAX {
+                path.len
+            } else {
+                SUFFIX_MAX
+            };
             let ending = [path.ending::<0>(), path.ending::<1>(), path.ending::<2>()];
             // SAFETY: both are 24 bytes of plain data.
             let ending = unsafe { core::mem::transmute::<[u64; 3], SuffixKey>(ending) };
@@ -135,7 +149,11 @@ impl Filter {
             return false;
         }
         let dev = M::read(M::follow(inode, fact!(inode_sb)), fact!(sb_dev));
-        let key = InodeKey { inode: number, dev, reserved: 0 };
+        let key = InodeKey {
+            inode: number,
+            dev,
+            reserved: 0,
+        };
         // SAFETY: a word, written at once.
         unsafe { WATCHED.get(key) }.is_some_and(|bits| bits & what != 0)
     }

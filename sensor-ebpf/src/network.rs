@@ -26,8 +26,7 @@ use crate::kernel::{Address, task};
 /// removed when the socket is closed, so the kernel throws one out only when more connections
 /// than it has room for are open at a time.
 #[map]
-static CONNECTIONS: LruHashMap<u64, Connection> =
-    LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
+static CONNECTIONS: LruHashMap<u64, Connection> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
 
 /// A TCP socket and whose it is.
 #[repr(C)]
@@ -82,7 +81,9 @@ impl Connection {
 fn owned(sk: Address) -> Option<&'static mut Connection> {
     // SAFETY: an element of a preallocated map, never freed while the program runs. Writers of
     // one socket's element are serialised by the socket's lock.
-    CONNECTIONS.get_ptr_mut(sk as u64).map(|connection| unsafe { &mut *connection })
+    CONNECTIONS
+        .get_ptr_mut(sk as u64)
+        .map(|connection| unsafe { &mut *connection })
 }
 
 #[inline(always)]

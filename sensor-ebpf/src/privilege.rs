@@ -37,7 +37,11 @@ pub fn credentials_change(ctx: FEntryContext) -> i32 {
         emit::filtered(CREDENTIALS);
         return 0;
     }
-    report_change(running, &task::identity(follow(running, fact!(task_cred))), &task::identity(new));
+    report_change(
+        running,
+        &task::identity(follow(running, fact!(task_cred))),
+        &task::identity(new),
+    );
     0
 }
 
@@ -93,7 +97,11 @@ pub fn credentials_exit(_: TracePointContext) -> u32 {
     // SAFETY: an element of the map; only this very thread writes to it, and it is in here.
     let old = unsafe { *before };
     let _ = BEFORE.remove(&thread);
-    report_change(running, &old, &task::identity(follow(running, fact!(task_cred))));
+    report_change(
+        running,
+        &old,
+        &task::identity(follow(running, fact!(task_cred))),
+    );
     0
 }
 
@@ -129,7 +137,10 @@ fn ptrace(call: Call) {
     emit::seen(PTRACE);
     let request = call.argument::<0>();
     let attaches = matches!(request, PTRACE_ATTACH | PTRACE_SEIZE);
-    let writes = matches!(request, PTRACE_POKETEXT..=PTRACE_POKEUSR | PTRACE_SETREGS | PTRACE_SETREGSET);
+    let writes = matches!(
+        request,
+        PTRACE_POKETEXT..=PTRACE_POKEUSR | PTRACE_SETREGS | PTRACE_SETREGSET
+    );
     if call.result < 0 || !(attaches || writes) {
         return emit::filtered(PTRACE);
     }
@@ -263,7 +274,11 @@ fn mount(call: Call) {
         return emit::filtered(MOUNT);
     }
     let running = task::current();
-    let (source, target, kind) = (call.argument::<0>(), call.argument::<1>(), call.argument::<2>());
+    let (source, target, kind) = (
+        call.argument::<0>(),
+        call.argument::<1>(),
+        call.argument::<2>(),
+    );
     emit::variable::<Mount>(MOUNT, LANE_PROCESS, |record, tail| {
         task::identify(running, &mut record.subject);
         record.flags = call.argument::<3>();
@@ -278,7 +293,10 @@ fn mount(call: Call) {
         if kind != 0 {
             tail.user_string(tail::NAME, kind);
         }
-        tail.path(tail::WORKING_DIRECTORY, Location::working_directory(running));
+        tail.path(
+            tail::WORKING_DIRECTORY,
+            Location::working_directory(running),
+        );
     });
 }
 
@@ -318,7 +336,10 @@ fn move_mount(call: Call) {
             tail.kernel_string(tail::NAME, follow(kind, fact!(sb_type_name)));
             tail.path(tail::PATH, location);
         }
-        tail.path(tail::WORKING_DIRECTORY, Location::working_directory(running));
+        tail.path(
+            tail::WORKING_DIRECTORY,
+            Location::working_directory(running),
+        );
     });
 }
 
@@ -336,7 +357,12 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     const SIGCHLD: u32 = 17;
     let receiver: Address = ctx.arg::<*const u8>(2);
     // SAFETY: an argument of this hook, so the verifier knows its type and allows the load.
-    let process = unsafe { receiver.byte_add(fact!(task_tgid) as usize).cast::<u32>().read_volatile() };
+    let process = unsafe {
+        receiver
+            .byte_add(fact!(task_tgid) as usize)
+            .cast::<u32>()
+            .read_volatile()
+    };
     if process != sensor_pid() {
         return 0;
     }

@@ -12,10 +12,10 @@ use sensor_common::record::{Exit, Memfd, Plain};
 use sensor_common::tail;
 
 use crate::emit::{self, Tail};
-use crate::syscall::Call;
-use crate::{fact, on_return};
 use crate::kernel::path::Location;
 use crate::kernel::{Address, file, follow, object, read, task};
+use crate::syscall::Call;
+use crate::{fact, on_return};
 
 /// Sees: every new process; threads are counted and filtered.
 /// Hook: tracepoint `sched_process_fork(struct task_struct *parent, struct task_struct *child)`,
@@ -32,7 +32,9 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
         emit::filtered(FORK);
         return 0;
     }
-    emit::fixed::<Plain>(FORK, LANE_PROCESS, |record| task::identify_typed(child, &mut record.subject));
+    emit::fixed::<Plain>(FORK, LANE_PROCESS, |record| {
+        task::identify_typed(child, &mut record.subject)
+    });
     0
 }
 
@@ -68,8 +70,14 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
     let bprm: Address = ctx.arg::<*const u8>(2);
     emit::seen(EXEC);
     #[cfg(feature = "debug-log")]
-    aya_log_ebpf::debug!(&ctx, "exec by pid {}", read::<u32>(running, fact!(task_tgid)));
-    emit::variable::<Exec>(EXEC, LANE_PROCESS, |record, tail| describe(running, bprm, record, tail));
+    aya_log_ebpf::debug!(
+        &ctx,
+        "exec by pid {}",
+        read::<u32>(running, fact!(task_tgid))
+    );
+    emit::variable::<Exec>(EXEC, LANE_PROCESS, |record, tail| {
+        describe(running, bprm, record, tail)
+    });
     0
 }
 
@@ -93,7 +101,10 @@ fn describe(running: Address, bprm: Address, record: &mut Exec, tail: &mut Tail)
     if !core::ptr::eq(filename, interpreter) {
         tail.kernel_string(tail::INTERPRETER, interpreter);
     }
-    tail.path(tail::WORKING_DIRECTORY, Location::working_directory(running));
+    tail.path(
+        tail::WORKING_DIRECTORY,
+        Location::working_directory(running),
+    );
 
     let [stdin, stdout, stderr] = &mut record.stdio;
     describe_stream(running, 0, stdin, tail::STDIN_PATH, tail);
@@ -116,7 +127,12 @@ fn describe_stream(running: Address, fd: u32, object: &mut Object, tag: u8, tail
 fn has_path(kind: u8) -> bool {
     matches!(
         kind,
-        OBJECT_FILE | OBJECT_DIRECTORY | OBJECT_FIFO | OBJECT_CHARACTER | OBJECT_BLOCK | OBJECT_MEMFD
+        OBJECT_FILE
+            | OBJECT_DIRECTORY
+            | OBJECT_FIFO
+            | OBJECT_CHARACTER
+            | OBJECT_BLOCK
+            | OBJECT_MEMFD
     )
 }
 

@@ -60,7 +60,11 @@ impl From<&TracePointContext> for Call {
     fn from(ctx: &TracePointContext) -> Self {
         // SAFETY: as in `result`; the number stands at 8.
         let number = unsafe { ctx.as_ptr().byte_add(8).cast::<u32>().read_volatile() };
-        Self { regs: task::registers(), number, result: result(ctx) }
+        Self {
+            regs: task::registers(),
+            number,
+            result: result(ctx),
+        }
     }
 }
 
@@ -69,7 +73,11 @@ impl From<&TracePointContext> for Call {
 impl From<&FExitContext> for Call {
     #[inline(always)]
     fn from(ctx: &FExitContext) -> Self {
-        Self { regs: task::registers(), number: u32::MAX, result: ctx.arg::<i64>(1) }
+        Self {
+            regs: task::registers(),
+            number: u32::MAX,
+            result: ctx.arg::<i64>(1),
+        }
     }
 }
 

@@ -133,7 +133,10 @@ fn report_cgroup(kind: u16, ctx: &BtfTracePointContext) {
     emit::variable::<Cgroup>(kind, LANE_PROCESS, |record, tail| {
         task::identify(task::current(), &mut record.subject);
         record.id = read(follow(cgroup, fact!(cgroup_kn)), fact!(kernfs_id));
-        record.hierarchy = read(follow(cgroup, fact!(cgroup_root)), fact!(cgroup_root_hierarchy));
+        record.hierarchy = read(
+            follow(cgroup, fact!(cgroup_root)),
+            fact!(cgroup_root_hierarchy),
+        );
         record.level = read(cgroup, fact!(cgroup_level));
         tail.kernel_string(tail::PATH, path);
     });

@@ -167,7 +167,11 @@ impl Files {
         )
         .map_err(|error| ConfigError::Files(error.to_string()))?;
         paths.kernel_file_systems = self.kernel_file_systems;
-        let watches = self.watch.iter().map(|text| Watch::parse(text)).collect::<Result<_, _>>();
+        let watches = self
+            .watch
+            .iter()
+            .map(|text| Watch::parse(text))
+            .collect::<Result<_, _>>();
         Ok(Rules {
             paths,
             processes: self.drop_processes.clone(),
@@ -205,7 +209,11 @@ impl Default for Config {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { process_ring_kib: 8 * 1024, file_ring_kib: 4 * 1024, processes: 32_768 }
+        Self {
+            process_ring_kib: 8 * 1024,
+            file_ring_kib: 4 * 1024,
+            processes: 32_768,
+        }
     }
 }
 
@@ -215,8 +223,10 @@ impl Config {
     /// # Errors
     /// When it cannot be read or means nothing.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&text, path)
     }
 
@@ -245,7 +255,11 @@ impl Config {
         ] {
             if !value.is_power_of_two() || !(RING_KIB_MIN..=RING_KIB_MAX).contains(&value) {
                 let range = format!("a power of two from {RING_KIB_MIN} to {RING_KIB_MAX}");
-                return Err(ConfigError::Range { key, value: value.to_string(), range });
+                return Err(ConfigError::Range {
+                    key,
+                    value: value.to_string(),
+                    range,
+                });
             }
         }
         self.files.rules()?;
@@ -266,7 +280,8 @@ fn hint(message: &str) -> Option<String> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let wrong = quoted.next().filter(|_| message.starts_with("unknown"))?;
     let nearest = quoted.min_by_key(|candidate| distance(wrong, candidate))?;
-    (distance(wrong, nearest) <= wrong.len().max(3) / 2 + 1).then(|| format!("\ndid you mean `{nearest}`?"))
+    (distance(wrong, nearest) <= wrong.len().max(3) / 2 + 1)
+        .then(|| format!("\ndid you mean `{nearest}`?"))
 }
 
 /// Levenshtein distance.
@@ -278,7 +293,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut left = i + 1;
         let mut next = vec![left];
         for (above, to) in row.iter().skip(1).zip(&b) {
-            let cost = (diagonal + usize::from(from != *to)).min(above + 1).min(left + 1);
+            let cost = (diagonal + usize::from(from != *to))
+                .min(above + 1)
+                .min(left + 1);
             diagonal = *above;
             left = cost;
             next.push(cost);
@@ -304,20 +321,35 @@ mod tests {
     #[test]
     fn an_unknown_key_names_the_nearest_and_the_line() {
         let message = parse("[limits]\nproces_ring_kib = 64\n").unwrap_err();
-        assert!(message.contains("did you mean `process_ring_kib`?"), "{message}");
+        assert!(
+            message.contains("did you mean `process_ring_kib`?"),
+            "{message}"
+        );
         assert!(message.contains("line 2"), "{message}");
     }
 
     #[test]
     fn a_ring_must_be_a_power_of_two_in_range() {
-        assert!(parse("limits.file_ring_kib = 100").unwrap_err().contains("power of two"));
+        assert!(
+            parse("limits.file_ring_kib = 100")
+                .unwrap_err()
+                .contains("power of two")
+        );
         assert!(parse("limits.file_ring_kib = 128").is_ok());
     }
 
     #[test]
     fn a_path_that_means_nothing_is_refused() {
-        assert!(parse("files.drop = ['var/log']").unwrap_err().contains("var/log"));
-        assert!(parse("files.watch = ['shadow']").unwrap_err().contains("must begin with /"));
+        assert!(
+            parse("files.drop = ['var/log']")
+                .unwrap_err()
+                .contains("var/log")
+        );
+        assert!(
+            parse("files.watch = ['shadow']")
+                .unwrap_err()
+                .contains("must begin with /")
+        );
         assert!(parse("files.drop = ['/var/log/', '*.swp']").is_ok());
     }
 

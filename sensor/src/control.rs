@@ -57,8 +57,15 @@ impl Instance {
     /// # Errors
     /// When another sensor has it, or the directory cannot be used.
     pub fn claim(directory: &Path) -> Result<Self, ControlError> {
-        let fail = |path: &Path, source| ControlError::Directory { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| fail(directory, e))?;
+        let fail = |path: &Path, source| ControlError::Directory {
+            path: path.to_owned(),
+            source,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|e| fail(directory, e))?;
         let path = directory.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -73,11 +80,20 @@ impl Instance {
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             let mut text = String::new();
             let _ = (&lock).take(32).read_to_string(&mut text);
-            return Err(ControlError::Running { pid: text.trim().parse().ok(), lock: path });
+            return Err(ControlError::Running {
+                pid: text.trim().parse().ok(),
+                lock: path,
+            });
         }
         // The number only helps people; a full disk must not keep the sensor from starting.
-        let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
-        Ok(Self { directory: directory.to_owned(), _lock: lock })
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()));
+        Ok(Self {
+            directory: directory.to_owned(),
+            _lock: lock,
+        })
     }
 
     fn socket(&self) -> PathBuf {
@@ -138,17 +154,23 @@ impl Control {
     async fn answer(&self, mut stream: tokio::net::UnixStream) -> io::Result<()> {
         // The mode of the socket says so too; this also holds if someone changes that.
         if stream.peer_cred()?.uid() != 0 {
-            return stream.write_all(b"{\"error\":\"only root may ask\"}\n").await;
+            return stream
+                .write_all(b"{\"error\":\"only root may ask\"}\n")
+                .await;
         }
         let mut request = String::new();
         let (read, mut write) = stream.split();
-        tokio::io::BufReader::new(read.take(REQUEST_MAX)).read_line(&mut request).await?;
+        tokio::io::BufReader::new(read.take(REQUEST_MAX))
+            .read_line(&mut request)
+            .await?;
         let mut answer = match request.trim() {
             "status" => match self.status.report() {
                 Ok(report) => serde_json::to_string(&report)?,
                 Err(error) => serde_json::json!({ "error": error.to_string() }).to_string(),
             },
-            other => serde_json::json!({ "error": format!("unknown request {other:?}") }).to_string(),
+            other => {
+                serde_json::json!({ "error": format!("unknown request {other:?}") }).to_string()
+            }
         };
         answer.push('\n');
         write.write_all(answer.as_bytes()).await

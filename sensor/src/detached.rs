@@ -22,10 +22,20 @@ impl Detached {
         const FSMOUNT_CLOEXEC: libc::c_long = 1;
         const NONE: libc::c_long = 0;
         // SAFETY: a NUL-ended name and flags.
-        let context = descriptor(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
+        let context =
+            descriptor(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
         let fd = libc::c_long::from(context.as_raw_fd());
         // SAFETY: this command takes neither key nor value.
-        let created = unsafe { libc::syscall(libc::SYS_fsconfig, fd, FSCONFIG_CMD_CREATE, NONE, NONE, NONE) };
+        let created = unsafe {
+            libc::syscall(
+                libc::SYS_fsconfig,
+                fd,
+                FSCONFIG_CMD_CREATE,
+                NONE,
+                NONE,
+                NONE,
+            )
+        };
         if created < 0 {
             return Err(io::Error::last_os_error());
         }

@@ -3,8 +3,8 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,10 @@ pub struct Pipeline<W: Write> {
 impl<W: Write> Pipeline<W> {
     /// Puts one together; `run` is a random number for event ids, and rules that come through
     /// `new_rules` take the place of those in force.
-    #[expect(clippy::too_many_arguments, reason = "called once, with one of each part")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, with one of each part"
+    )]
     pub fn new(
         queues: Lanes<HeapCons<Frame>>,
         run: u32,
@@ -106,8 +109,12 @@ impl<W: Write> Pipeline<W> {
     fn turn(&mut self) -> Written {
         if let Ok(rules) = self.new_rules.try_recv() {
             match self.filters.apply(rules) {
-                Ok(()) => tracing::info!("the file filters are those of the configuration as it is now"),
-                Err(error) => tracing::error!(%error, "not all of the new file filters are in force"),
+                Ok(()) => {
+                    tracing::info!("the file filters are those of the configuration as it is now")
+                }
+                Err(error) => {
+                    tracing::error!(%error, "not all of the new file filters are in force")
+                }
             }
         }
         let mut batch: Vec<(u64, u16, Frame)> = Vec::new();
@@ -166,10 +173,15 @@ impl<W: Write> Pipeline<W> {
     /// Tells the filters what changes what they mean.
     fn tell_filters(&mut self, event: &Event) {
         let told = match &event.action {
-            Action::CgroupMkdir(cgroup) if cgroup.hierarchy == 0 => self.filters.group_made(cgroup.id, &cgroup.path),
+            Action::CgroupMkdir(cgroup) if cgroup.hierarchy == 0 => {
+                self.filters.group_made(cgroup.id, &cgroup.path)
+            }
             Action::FileAccess(access) if access.created => self.filters.name_changed(&access.path),
             Action::FileChange(change) if change.kind.is_of_names() => {
-                let target = change.target.as_ref().map_or(Ok(()), |target| self.filters.name_changed(&target.path));
+                let target = change
+                    .target
+                    .as_ref()
+                    .map_or(Ok(()), |target| self.filters.name_changed(&target.path));
                 self.filters.name_changed(&change.name.path).and(target)
             }
             _ => return,
@@ -180,7 +192,9 @@ impl<W: Write> Pipeline<W> {
     /// Whether the filters let an event pass that the programs could not judge, for want of a
     /// true path.
     fn admits(&self, event: &Event) -> bool {
-        let Action::FileChange(change) = &event.action else { return true };
+        let Action::FileChange(change) = &event.action else {
+            return true;
+        };
         let names = [Some(&change.name), change.target.as_ref()];
         let judged = |name: &Name| name.source == Source::Kernel;
         let mut names = names.into_iter().flatten();
@@ -202,20 +216,39 @@ impl<W: Write> Pipeline<W> {
             let before = self.account.line(line.kind);
             let reasons = [
                 (line.lost_ring - before.lost_ring, "ring buffer full"),
-                (line.lost_scratch - before.lost_scratch, "too many programs at once on one CPU"),
+                (
+                    line.lost_scratch - before.lost_scratch,
+                    "too many programs at once on one CPU",
+                ),
             ];
             for (count, reason) in reasons.into_iter().filter(|(count, _)| *count > 0) {
-                self.own(Action::Lost(Lost { kind: line.kind, count, reason, from, to }));
+                self.own(Action::Lost(Lost {
+                    kind: line.kind,
+                    count,
+                    reason,
+                    from,
+                    to,
+                }));
             }
         }
         let skipped = account.skipped.saturating_sub(self.account.skipped);
         if skipped > 0 {
             let reason = "the kernel skipped a program that was still running on that CPU";
-            self.own(Action::Lost(Lost { kind: "unknown", count: skipped, reason, from, to }));
+            self.own(Action::Lost(Lost {
+                kind: "unknown",
+                count: skipped,
+                reason,
+                from,
+                to,
+            }));
         }
         let (processes, forgotten) = self.tracker.table_size();
-        self.status.processes.store(processes as u64, Ordering::Relaxed);
-        self.status.processes_forgotten.store(forgotten, Ordering::Relaxed);
+        self.status
+            .processes
+            .store(processes as u64, Ordering::Relaxed);
+        self.status
+            .processes_forgotten
+            .store(forgotten, Ordering::Relaxed);
         let verdict = self.status.verdict(&account);
         let changed = verdict != self.verdict;
         self.verdict = verdict;
@@ -228,14 +261,23 @@ impl<W: Write> Pipeline<W> {
 
     fn finish(mut self) {
         self.settle();
-        let balanced = if self.account.balances() { "every event accounted for" } else { "the account does not balance" };
+        let balanced = if self.account.balances() {
+            "every event accounted for"
+        } else {
+            "the account does not balance"
+        };
         let text = serde_json::to_string(&self.account).ok();
         self.say(Change::Stopped, balanced.to_owned(), text);
         self.writer.flush();
     }
 
     fn say(&mut self, change: Change, detail: String, account: Option<String>) {
-        self.own(Action::Health(Health { change, verdict: self.verdict, detail, account }));
+        self.own(Action::Health(Health {
+            change,
+            verdict: self.verdict,
+            detail,
+            account,
+        }));
     }
 
     /// An event of the sensor's own.
@@ -243,7 +285,12 @@ impl<W: Write> Pipeline<W> {
         let sequence = self.own_events;
         self.own_events += 1;
         let event = Event {
-            id: EventId { run: self.decoder.run, lane: EventId::OWN, cpu: 0, sequence },
+            id: EventId {
+                run: self.decoder.run,
+                lane: EventId::OWN,
+                cpu: 0,
+                sequence,
+            },
             time: self.decoder.clock.stamp(boot_ns()),
             process: None,
             action,

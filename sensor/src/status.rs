@@ -34,8 +34,18 @@ impl From<&Served> for Service {
         let way = served.in_use();
         Self {
             name: served.service.name,
-            kinds: served.service.kinds.iter().map(|kind| sensor_common::kind::name(*kind)).collect(),
-            hooks: way.map_or_else(Vec::new, |way| way.hooks.iter().map(|hook| hook.attach.describe()).collect()),
+            kinds: served
+                .service
+                .kinds
+                .iter()
+                .map(|kind| sensor_common::kind::name(*kind))
+                .collect(),
+            hooks: way.map_or_else(Vec::new, |way| {
+                way.hooks
+                    .iter()
+                    .map(|hook| hook.attach.describe())
+                    .collect()
+            }),
             fallback: served.in_use().is_some_and(|way| !way.misses.is_empty()),
             misses: way.map_or("everything", |way| way.misses),
             refusals: served.refusals.clone(),
@@ -88,7 +98,12 @@ pub struct Report {
 impl Status {
     /// At the start.
     #[must_use]
-    pub fn new(served: &[Served], kernel: KernelSide, programs: Programs, user: Arc<UserSide>) -> Self {
+    pub fn new(
+        served: &[Served],
+        kernel: KernelSide,
+        programs: Programs,
+        user: Arc<UserSide>,
+    ) -> Self {
         Self {
             started: Instant::now(),
             services: served.iter().map(Service::from).collect(),
@@ -112,10 +127,16 @@ impl Status {
     /// How well the sensor sees.
     #[must_use]
     pub fn verdict(&self, account: &Account) -> Verdict {
-        let served = self.services.iter().filter(|service| !service.hooks.is_empty()).count();
+        let served = self
+            .services
+            .iter()
+            .filter(|service| !service.hooks.is_empty())
+            .count();
         if served == 0 {
             Verdict::Blind
-        } else if served < self.services.len() || account.lost() + account.malformed + account.unwritten + account.skipped > 0 {
+        } else if served < self.services.len()
+            || account.lost() + account.malformed + account.unwritten + account.skipped > 0
+        {
             Verdict::Degraded
         } else {
             Verdict::Healthy
@@ -126,11 +147,22 @@ impl Status {
     #[must_use]
     pub fn summary(&self) -> String {
         let named = |wanted: fn(&&Service) -> bool| {
-            self.services.iter().filter(wanted).map(|service| service.name).collect::<Vec<_>>().join(", ")
+            self.services
+                .iter()
+                .filter(wanted)
+                .map(|service| service.name)
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let unseen = named(|service| service.hooks.is_empty());
         let fallback = named(|service| service.fallback);
-        let mut text = format!("{} kinds of hook in use", self.services.iter().filter(|service| !service.hooks.is_empty()).count());
+        let mut text = format!(
+            "{} kinds of hook in use",
+            self.services
+                .iter()
+                .filter(|service| !service.hooks.is_empty())
+                .count()
+        );
         if !fallback.is_empty() {
             text.push_str(&format!("; by a fallback: {fallback}"));
         }

@@ -42,7 +42,11 @@ fn imports(text: &str) -> Vec<String> {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     code.split("crate::")
         .skip(1)
-        .map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect())
+        .map(|rest| {
+            rest.chars()
+                .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+                .collect()
+        })
         .collect()
 }
 
@@ -68,7 +72,14 @@ fn rooms_import_only_to_their_left() {
 #[test]
 fn every_file_says_what_it_is_for() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for krate in ["sensor-common/src", "sensor-ebpf/src", "sensor/src", "xtask/src", "tests/src", "tests/tests"] {
+    for krate in [
+        "sensor-common/src",
+        "sensor-ebpf/src",
+        "sensor/src",
+        "xtask/src",
+        "tests/src",
+        "tests/tests",
+    ] {
         for file in sources(&workspace.join(krate)) {
             let text = fs::read_to_string(&file).unwrap();
             assert!(text.starts_with("//! "), "{} does not", file.display());

@@ -33,8 +33,13 @@ pub fn sensor_binary() -> Result<PathBuf> {
 #[must_use]
 pub fn generator() -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
-    let built = test.parent().and_then(std::path::Path::parent).map(|target| target.join("generate"));
-    built.filter(|path| path.exists()).unwrap_or_else(|| "/usr/bin/generate".into())
+    let built = test
+        .parent()
+        .and_then(std::path::Path::parent)
+        .map(|target| target.join("generate"));
+    built
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| "/usr/bin/generate".into())
 }
 
 /// An event as the sensor printed it, flat: dotted names.
@@ -73,7 +78,14 @@ impl Launch {
     pub fn start(self) -> Result<Sensor> {
         let directory = tempdir()?;
         let mut child = Command::new(sensor_binary()?)
-            .args(["run", "--output", "json", "--schema", "native", "--runtime-directory"])
+            .args([
+                "run",
+                "--output",
+                "json",
+                "--schema",
+                "native",
+                "--runtime-directory",
+            ])
             .arg(&directory)
             .args(&self.arguments)
             .stdin(Stdio::null())
@@ -89,7 +101,12 @@ impl Launch {
                 }
             }
         });
-        let mut sensor = Sensor { child, lines, seen: Vec::new(), directory };
+        let mut sensor = Sensor {
+            child,
+            lines,
+            seen: Vec::new(),
+            directory,
+        };
         sensor.wait_for(|event| text(event, "event.dataset") == "sensor.started")?;
         Ok(sensor)
     }
@@ -155,12 +172,17 @@ impl Sensor {
     }
 
     fn next(&mut self, deadline: Instant) -> Result<Event> {
-        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        match self
+            .lines
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
             Ok(line) => serde_json::from_str(&line).with_context(|| format!("not JSON: {line}")),
             Err(RecvTimeoutError::Timeout) => {
                 bail!("the event did not come; {} others did", self.seen.len())
             }
-            Err(RecvTimeoutError::Disconnected) => bail!("the sensor ended: {:?}", self.child.wait()),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the sensor ended: {:?}", self.child.wait())
+            }
         }
     }
 
@@ -220,7 +242,9 @@ impl Finished {
 /// # Errors
 /// When it does not say.
 pub fn uses_fallback(service: &str) -> Result<bool> {
-    let output = Command::new(sensor_binary()?).args(["doctor", "--json"]).output()?;
+    let output = Command::new(sensor_binary()?)
+        .args(["doctor", "--json"])
+        .output()?;
     let report: Value = serde_json::from_slice(&output.stdout).context("not JSON")?;
     let services = report.get("services").and_then(Value::as_array);
     services

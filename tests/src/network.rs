@@ -14,7 +14,8 @@ use crate::{Event, Finished, Launch, Sensor, field, text};
 /// When that is not allowed.
 pub fn private() -> Result<()> {
     // SAFETY: only this thread is moved.
-    check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).context("no network namespace of our own")?;
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) })
+        .context("no network namespace of our own")?;
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     // SAFETY: all zero is a valid request, of which name and flags are then set.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -23,12 +24,22 @@ pub fn private() -> Result<()> {
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
     // SAFETY: the request lives through the call.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) })
-        .context("loopback does not come up")
+    check(unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as _,
+            &raw const request,
+        )
+    })
+    .context("loopback does not come up")
 }
 
 fn check(result: i32) -> Result<()> {
-    if result < 0 { Err(std::io::Error::last_os_error().into()) } else { Ok(()) }
+    if result < 0 {
+        Err(std::io::Error::last_os_error().into())
+    } else {
+        Ok(())
+    }
 }
 
 /// Starts the sensor from a network of our own.
@@ -65,7 +76,24 @@ pub fn sockaddr(address: [u8; 4], port: u16) -> [u8; 16] {
     let [family_low, family_high] = (libc::AF_INET as u16).to_ne_bytes();
     let [port_high, port_low] = port.to_be_bytes();
     let [a, b, c, d] = address;
-    [family_low, family_high, port_high, port_low, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0]
+    [
+        family_low,
+        family_high,
+        port_high,
+        port_low,
+        a,
+        b,
+        c,
+        d,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ]
 }
 
 /// Whether the event is of this kind.
@@ -83,7 +111,10 @@ pub fn is_ours(event: &Event) -> bool {
 
 /// The kernel's name of this thread, which libtest derives from the test's.
 fn thread_name() -> String {
-    std::fs::read_to_string("/proc/thread-self/comm").unwrap_or_default().trim_end().to_owned()
+    std::fs::read_to_string("/proc/thread-self/comm")
+        .unwrap_or_default()
+        .trim_end()
+        .to_owned()
 }
 
 /// Events of a socket.

@@ -12,7 +12,18 @@ pub const fn exit_status(index: u64) -> u8 {
 /// what breaks careless decoders: empty, with spaces, quotes, line ends, not ASCII.
 #[must_use]
 pub fn arguments(seed: u64, index: u64) -> Vec<String> {
-    let odd = ["", "two words", "it's", "\"quoted\"", "line\nend", "tab\t", "grün", "$(id)", "-", "\\"];
+    let odd = [
+        "",
+        "two words",
+        "it's",
+        "\"quoted\"",
+        "line\nend",
+        "tab\t",
+        "grün",
+        "$(id)",
+        "-",
+        "\\",
+    ];
     let pick = number(seed, index, 1) as usize % odd.len();
     let filler = "x".repeat(number(seed, index, 2) as usize % 300);
     vec![
@@ -80,9 +91,12 @@ fn word(seed: u64, index: u64) -> String {
 
 /// A number that looks random (splitmix64).
 fn number(seed: u64, index: u64, salt: u64) -> u64 {
-    let mut z = seed
-        .wrapping_mul(0xa076_1d64_78bd_642f)
-        .wrapping_add(index.wrapping_mul(3).wrapping_add(salt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut z = seed.wrapping_mul(0xa076_1d64_78bd_642f).wrapping_add(
+        index
+            .wrapping_mul(3)
+            .wrapping_add(salt)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15),
+    );
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

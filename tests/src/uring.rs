@@ -79,8 +79,16 @@ pub fn run(operation: &Operation<'_>) -> Result<i32> {
         opcode: operation.opcode,
         flags: operation.flags,
         fd: operation.fd,
-        addr: if connecting { operation.address.as_ptr() as u64 } else { 0 },
-        off: if connecting { operation.address.len() as u64 } else { 0 },
+        addr: if connecting {
+            operation.address.as_ptr() as u64
+        } else {
+            0
+        },
+        off: if connecting {
+            operation.address.len() as u64
+        } else {
+            0
+        },
         ..Submission::default()
     })
 }
@@ -90,7 +98,11 @@ pub fn run(operation: &Operation<'_>) -> Result<i32> {
 /// # Errors
 /// As [`run`].
 pub fn open(path: &CStr, open_flags: i32, flags: u8) -> Result<i32> {
-    submit(Submission { op_flags: open_flags.cast_unsigned(), len: 0o644, ..of_path(OPENAT, path, flags) })
+    submit(Submission {
+        op_flags: open_flags.cast_unsigned(),
+        len: 0o644,
+        ..of_path(OPENAT, path, flags)
+    })
 }
 
 /// Renames a file; otherwise like [`run`].
@@ -99,7 +111,11 @@ pub fn open(path: &CStr, open_flags: i32, flags: u8) -> Result<i32> {
 /// As [`run`].
 pub fn rename(from: &CStr, to: &CStr, flags: u8) -> Result<i32> {
     let to_directory = libc::AT_FDCWD.cast_unsigned();
-    submit(Submission { off: to.as_ptr() as u64, len: to_directory, ..of_path(RENAMEAT, from, flags) })
+    submit(Submission {
+        off: to.as_ptr() as u64,
+        len: to_directory,
+        ..of_path(RENAMEAT, from, flags)
+    })
 }
 
 /// Removes a file; otherwise like [`run`].
@@ -111,7 +127,13 @@ pub fn unlink(path: &CStr, flags: u8) -> Result<i32> {
 }
 
 fn of_path(opcode: u8, path: &CStr, flags: u8) -> Submission {
-    Submission { opcode, flags, fd: libc::AT_FDCWD, addr: path.as_ptr() as u64, ..Submission::default() }
+    Submission {
+        opcode,
+        flags,
+        fd: libc::AT_FDCWD,
+        addr: path.as_ptr() as u64,
+        ..Submission::default()
+    }
 }
 
 fn submit(submission: Submission) -> Result<i32> {
@@ -135,7 +157,11 @@ fn submit(submission: Submission) -> Result<i32> {
                 offset,
             )
         };
-        if at == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(at.cast::<u8>()) }
+        if at == libc::MAP_FAILED {
+            Err(Error::last_os_error())
+        } else {
+            Ok(at.cast::<u8>())
+        }
     };
     let (sq, cq, sqes) = (map(OFFSET_SQ)?, map(OFFSET_CQ)?, map(OFFSET_SQES)?);
     let [_, sq_tail, _, _, _, _, sq_array, ..] = params.sq;
@@ -160,6 +186,9 @@ fn submit(submission: Submission) -> Result<i32> {
             return Err(Error::last_os_error());
         }
         // `struct io_uring_cqe`: user data, then the result.
-        Ok(cq.add(cq_entries as usize + 8).cast::<i32>().read_volatile())
+        Ok(cq
+            .add(cq_entries as usize + 8)
+            .cast::<i32>()
+            .read_volatile())
     }
 }

@@ -16,7 +16,11 @@ use std::time::{Duration, Instant};
 use sensor_tests::{Launch, PATIENCE, field, sensor_binary, skip, text};
 
 fn sensor(arguments: &[&str]) -> Output {
-    Command::new(sensor_binary().unwrap()).args(arguments).stdin(Stdio::null()).output().unwrap()
+    Command::new(sensor_binary().unwrap())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 fn stderr(output: &Output) -> String {
@@ -33,11 +37,22 @@ fn links() -> Vec<u32> {
     }
     const BPF_LINK_GET_NEXT_ID: libc::c_int = 31;
     let mut ids = Vec::new();
-    let mut attr = Next { start: 0, next: 0, flags: 0 };
+    let mut attr = Next {
+        start: 0,
+        next: 0,
+        flags: 0,
+    };
     loop {
         // SAFETY: `attr` is the beginning of `union bpf_attr` for this command, and lives
         // through the call.
-        let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_LINK_GET_NEXT_ID, &raw mut attr, size_of::<Next>()) };
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                BPF_LINK_GET_NEXT_ID,
+                &raw mut attr,
+                size_of::<Next>(),
+            )
+        };
         if result < 0 {
             return ids;
         }
@@ -57,10 +72,20 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn without_root_it_says_so() {
-    let output = Command::new(sensor_binary().unwrap()).args(["run"]).uid(65534).gid(65534).output();
-    let Ok(output) = output else { return skip("the binary is not readable for others here") };
+    let output = Command::new(sensor_binary().unwrap())
+        .args(["run"])
+        .uid(65534)
+        .gid(65534)
+        .output();
+    let Ok(output) = output else {
+        return skip("the binary is not readable for others here");
+    };
     assert_eq!(output.status.code(), Some(3));
-    assert!(stderr(&output).contains("needs root"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("needs root"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -70,7 +95,11 @@ fn an_unknown_key_is_refused_with_the_nearest_one_named() {
     std::fs::write(&path, "[limits]\nfile_ring_kb = 64\n").unwrap();
     let output = sensor(&["run", "--config", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("did you mean `file_ring_kib`?"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("did you mean `file_ring_kib`?"),
+        "{}",
+        stderr(&output)
+    );
     assert!(stderr(&output).contains("sensor.toml"));
 }
 
@@ -78,22 +107,44 @@ fn an_unknown_key_is_refused_with_the_nearest_one_named() {
 fn an_unknown_kind_of_event_is_refused() {
     let output = sensor(&["run", "--events", "proces.exec"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("process.exec"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("process.exec"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
 fn a_second_sensor_names_the_first() {
-    let running = Launch::default().with(["--events", "process.exec"]).start().unwrap();
-    let output = sensor(&["run", "--runtime-directory", running.directory().to_str().unwrap()]);
+    let running = Launch::default()
+        .with(["--events", "process.exec"])
+        .start()
+        .unwrap();
+    let output = sensor(&[
+        "run",
+        "--runtime-directory",
+        running.directory().to_str().unwrap(),
+    ]);
     assert_eq!(output.status.code(), Some(3));
     let message = stderr(&output);
-    assert!(message.contains("already running") && message.contains(&running.pid().to_string()), "{message}");
+    assert!(
+        message.contains("already running") && message.contains(&running.pid().to_string()),
+        "{message}"
+    );
 }
 
 #[test]
 fn status_answers_and_balances() {
-    let running = Launch::default().with(["--events", "process.exec"]).start().unwrap();
-    let output = sensor(&["status", "--json", "--runtime-directory", running.directory().to_str().unwrap()]);
+    let running = Launch::default()
+        .with(["--events", "process.exec"])
+        .start()
+        .unwrap();
+    let output = sensor(&[
+        "status",
+        "--json",
+        "--runtime-directory",
+        running.directory().to_str().unwrap(),
+    ]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["pid"], running.pid());
     assert!(!report["services"].as_array().unwrap().is_empty());
@@ -105,13 +156,18 @@ fn status_answers_and_balances() {
 #[test]
 fn nothing_stays_attached_after_a_kill() {
     let before = links();
-    let running = Launch::default().with(["--events", "process.exec"]).start().unwrap();
+    let running = Launch::default()
+        .with(["--events", "process.exec"])
+        .start()
+        .unwrap();
     assert!(links().len() > before.len());
     let pid = i32::try_from(running.pid()).unwrap();
     // SAFETY: no memory is passed; the child is ours and not yet waited for.
     unsafe { libc::kill(pid, libc::SIGKILL) };
     drop(running);
-    eventually("links of the killed sensor remain", || links().iter().all(|id| before.contains(id)));
+    eventually("links of the killed sensor remain", || {
+        links().iter().all(|id| before.contains(id))
+    });
 }
 
 #[test]
@@ -119,12 +175,25 @@ fn it_starts_again_after_a_kill_in_the_same_directory() {
     let directory = tempfile::tempdir().unwrap();
     let start = || {
         let mut child = Command::new(sensor_binary().unwrap())
-            .args(["run", "--output", "json", "--events", "process.exec", "--runtime-directory", directory.path().to_str().unwrap()])
+            .args([
+                "run",
+                "--output",
+                "json",
+                "--events",
+                "process.exec",
+                "--runtime-directory",
+                directory.path().to_str().unwrap(),
+            ])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut first = [0; 1];
-        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut first)
+            .unwrap();
         child
     };
     for _ in 0..2 {
@@ -138,7 +207,15 @@ fn it_starts_again_after_a_kill_in_the_same_directory() {
 fn it_ends_when_nobody_reads_any_more() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(sensor_binary().unwrap())
-        .args(["run", "--output", "json", "--events", "process.exec", "--runtime-directory", directory.path().to_str().unwrap()])
+        .args([
+            "run",
+            "--output",
+            "json",
+            "--events",
+            "process.exec",
+            "--runtime-directory",
+            directory.path().to_str().unwrap(),
+        ])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -157,7 +234,15 @@ fn it_ends_when_nobody_reads_any_more() {
 fn it_stops_when_the_reader_has_stopped_reading() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(sensor_binary().unwrap())
-        .args(["run", "--output", "json", "--events", "process.exec", "--runtime-directory", directory.path().to_str().unwrap()])
+        .args([
+            "run",
+            "--output",
+            "json",
+            "--events",
+            "process.exec",
+            "--runtime-directory",
+            directory.path().to_str().unwrap(),
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -179,9 +264,21 @@ fn it_stops_when_the_reader_has_stopped_reading() {
 fn a_full_disk_is_counted_and_survived() {
     let directory = tempfile::tempdir().unwrap();
     let running = Command::new(sensor_binary().unwrap())
-        .args(["run", "--output", "json", "--duration", "3s", "--runtime-directory"])
+        .args([
+            "run",
+            "--output",
+            "json",
+            "--duration",
+            "3s",
+            "--runtime-directory",
+        ])
         .arg(directory.path())
-        .stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
+        .stdout(
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        )
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -190,7 +287,11 @@ fn a_full_disk_is_counted_and_survived() {
     }
     let output = running.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
-    assert!(stderr(&output).contains("cannot be written"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("cannot be written"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -198,7 +299,15 @@ fn a_ring_that_is_too_small_loses_visibly_and_to_the_last_event() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sensor.toml");
     std::fs::write(&path, "[limits]\nprocess_ring_kib = 64\n").unwrap();
-    let mut running = Launch::default().with(["--events", "process.exec", "--config", path.to_str().unwrap()]).start().unwrap();
+    let mut running = Launch::default()
+        .with([
+            "--events",
+            "process.exec",
+            "--config",
+            path.to_str().unwrap(),
+        ])
+        .start()
+        .unwrap();
     let pid = i32::try_from(running.pid()).unwrap();
     // SAFETY: no memory is passed; the child is ours. Stopped, it cannot read its rings.
     unsafe { libc::kill(pid, libc::SIGSTOP) };
@@ -207,7 +316,9 @@ fn a_ring_that_is_too_small_loses_visibly_and_to_the_last_event() {
     }
     // SAFETY: as above.
     unsafe { libc::kill(pid, libc::SIGCONT) };
-    let lost = running.wait_for(|event| text(event, "event.dataset") == "sensor.lost").unwrap();
+    let lost = running
+        .wait_for(|event| text(event, "event.dataset") == "sensor.lost")
+        .unwrap();
     assert_eq!(text(&lost, "sensor.lost.reason"), "ring buffer full");
     assert!(field(&lost, "sensor.lost.count").as_u64().unwrap() > 0);
     let finished = running.stop().unwrap();
@@ -233,7 +344,16 @@ fn hostile_names_do_not_reach_the_terminal() {
     let evil = directory.path().join("\x1b[31mls\r\n");
     std::fs::copy("/bin/true", &evil).unwrap();
     let mut child = Command::new(sensor_binary().unwrap())
-        .args(["run", "--output", "pretty", "--duration", "2s", "--events", "process.exec", "--runtime-directory"])
+        .args([
+            "run",
+            "--output",
+            "pretty",
+            "--duration",
+            "2s",
+            "--events",
+            "process.exec",
+            "--runtime-directory",
+        ])
         .arg(directory.path().join("run"))
         .stdout(Stdio::piped())
         .spawn()
@@ -244,14 +364,20 @@ fn hostile_names_do_not_reach_the_terminal() {
     let mut everything = first;
     let mut tries = 0;
     while child.try_wait().unwrap().is_none() && tries < 20 {
-        let _ = Command::new(&evil).args(["\x1b]0;x\x07", "\u{202e}"]).status();
+        let _ = Command::new(&evil)
+            .args(["\x1b]0;x\x07", "\u{202e}"])
+            .status();
         tries += 1;
     }
     stdout.read_to_end(&mut everything).unwrap();
     child.wait().unwrap();
     let shown = String::from_utf8(everything).unwrap();
     assert!(shown.contains("\\x1b[31mls"), "{shown}");
-    assert!(!shown.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'));
+    assert!(
+        !shown
+            .chars()
+            .any(|c| (c.is_control() && c != '\n') || c == '\u{202e}')
+    );
     std::io::stderr().flush().unwrap();
 }
 
@@ -262,7 +388,10 @@ fn a_changed_configuration_is_taken_over_while_it_runs_and_a_broken_one_is_not()
     let quiet = directory.path().join("quiet");
     std::fs::create_dir(&quiet).unwrap();
     std::fs::write(&config, "").unwrap();
-    let mut running = Launch::default().with(["--events", "file", "--config", config.to_str().unwrap()]).start().unwrap();
+    let mut running = Launch::default()
+        .with(["--events", "file", "--config", config.to_str().unwrap()])
+        .start()
+        .unwrap();
     let pid = i32::try_from(running.pid()).unwrap();
     // SAFETY: no memory is passed; the child is ours and not yet waited for.
     let reload = || unsafe { libc::kill(pid, libc::SIGHUP) };
@@ -270,12 +399,19 @@ fn a_changed_configuration_is_taken_over_while_it_runs_and_a_broken_one_is_not()
     // Writes a file in the quiet directory, then one outside, and says if the first was seen.
     let mut is_seen = |running: &mut sensor_tests::Sensor| {
         number += 1;
-        let (inside, outside) = (quiet.join(number.to_string()), directory.path().join(number.to_string()));
+        let (inside, outside) = (
+            quiet.join(number.to_string()),
+            directory.path().join(number.to_string()),
+        );
         std::fs::write(&inside, "x").unwrap();
         std::fs::write(&outside, "x").unwrap();
-        let is_at = |event: &sensor_tests::Event, path: &std::path::Path| text(event, "file.path") == path.to_str().unwrap();
+        let is_at = |event: &sensor_tests::Event, path: &std::path::Path| {
+            text(event, "file.path") == path.to_str().unwrap()
+        };
         running.wait_for(|event| is_at(event, &outside)).unwrap();
-        running.wait_for(|event| is_at(event, &inside) || is_at(event, &outside)).is_ok_and(|event| is_at(&event, &inside))
+        running
+            .wait_for(|event| is_at(event, &inside) || is_at(event, &outside))
+            .is_ok_and(|event| is_at(&event, &inside))
     };
     assert!(is_seen(&mut running));
     std::fs::write(&config, format!("files.drop = ['{}/']", quiet.display())).unwrap();

@@ -31,7 +31,10 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self { path: fs::canonicalize(directory.path()).unwrap(), _directory: directory }
+        Self {
+            path: fs::canonicalize(directory.path()).unwrap(),
+            _directory: directory,
+        }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -45,7 +48,8 @@ impl Place {
     /// Events about files in it, in the order they happened.
     fn events<'f>(&self, finished: &'f Finished) -> Vec<&'f Event> {
         let inside = |event: &&Event| {
-            text(event, "event.dataset").starts_with("file.") && Path::new(text(event, "file.path")).starts_with(&self.path)
+            text(event, "event.dataset").starts_with("file.")
+                && Path::new(text(event, "file.path")).starts_with(&self.path)
         };
         let mut events: Vec<&Event> = finished.events.iter().filter(inside).collect();
         events.sort_by_key(|event| field(event, "sensor.boot_ns").as_u64());
@@ -54,29 +58,46 @@ impl Place {
 
     /// What happened to which file, by names in this directory.
     fn story(&self, finished: &Finished) -> Vec<String> {
-        let short = |path: &str| path.strip_prefix(self.path.to_str().unwrap()).unwrap_or(path).trim_start_matches('/').to_owned();
+        let short = |path: &str| {
+            path.strip_prefix(self.path.to_str().unwrap())
+                .unwrap_or(path)
+                .trim_start_matches('/')
+                .to_owned()
+        };
         self.events(finished)
             .iter()
             .map(|event| {
-                let before = ["sensor.file.previous_path", "sensor.file.linked_path"].map(|name| text(event, name));
+                let before = ["sensor.file.previous_path", "sensor.file.linked_path"]
+                    .map(|name| text(event, name));
                 let before = before.into_iter().find(|path| !path.is_empty());
                 let path = short(text(event, "file.path"));
-                let action = text(event, "event.action").trim_start_matches("file_").to_owned();
-                before.map_or_else(|| format!("{action} {path}"), |before| format!("{action} {} {path}", short(before)))
+                let action = text(event, "event.action")
+                    .trim_start_matches("file_")
+                    .to_owned();
+                before.map_or_else(
+                    || format!("{action} {path}"),
+                    |before| format!("{action} {} {path}", short(before)),
+                )
             })
             .collect()
     }
 }
 
 fn sensor() -> Sensor {
-    Launch::default().with(["--events", "file,process.exec"]).start().expect("the sensor starts")
+    Launch::default()
+        .with(["--events", "file,process.exec"])
+        .start()
+        .expect("the sensor starts")
 }
 
 /// A sensor with this configuration.
 fn sensor_with(place: &Place, configuration: &str) -> Sensor {
     let file = place.at("sensor.toml");
     fs::write(&file, configuration).unwrap();
-    Launch::default().with(["--events", "file", "--config", file.to_str().unwrap()]).start().expect("the sensor starts")
+    Launch::default()
+        .with(["--events", "file", "--config", file.to_str().unwrap()])
+        .start()
+        .expect("the sensor starts")
 }
 
 fn stop(sensor: Sensor) -> Finished {
@@ -100,10 +121,22 @@ fn opens_for_writing_are_told_by_what_they_did_and_closes_by_what_was_written() 
     let sensor = sensor();
     let path = place.at("a");
     File::create(&path).unwrap().write_all(b"12345").unwrap();
-    OpenOptions::new().append(true).open(&path).unwrap().write_all(b"678").unwrap();
-    OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+    OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .write_all(b"678")
+        .unwrap();
+    OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(&path)
+        .unwrap();
     // None of these writes anything.
-    File::open(&path).unwrap().read_to_end(&mut Vec::new()).unwrap();
+    File::open(&path)
+        .unwrap()
+        .read_to_end(&mut Vec::new())
+        .unwrap();
     fs::metadata(&path).unwrap();
     assert!(File::create_new(&path).is_err());
     assert!(File::create(place.at("no/such")).is_err());
@@ -111,7 +144,17 @@ fn opens_for_writing_are_told_by_what_they_did_and_closes_by_what_was_written() 
     OpenOptions::new().write(true).open("/dev/null").unwrap();
     let finished = stop(sensor);
 
-    assert_eq!(place.story(&finished), ["create a", "close a", "open a", "close a", "truncate_open a", "close a"]);
+    assert_eq!(
+        place.story(&finished),
+        [
+            "create a",
+            "close a",
+            "open a",
+            "close a",
+            "truncate_open a",
+            "close a"
+        ]
+    );
     let events = place.events(&finished);
     let inode = fs::metadata(&path).unwrap().ino().to_string();
     for event in &events {
@@ -120,11 +163,23 @@ fn opens_for_writing_are_told_by_what_they_did_and_closes_by_what_was_written() 
         assert_eq!(text(event, "sensor.file.path_source"), "kernel");
         assert_eq!(field(event, "process.pid"), std::process::id());
     }
-    let sizes: Vec<_> = events.iter().map(|event| field(event, "file.size").as_u64().unwrap()).collect();
+    let sizes: Vec<_> = events
+        .iter()
+        .map(|event| field(event, "file.size").as_u64().unwrap())
+        .collect();
     assert_eq!(sizes, [0, 5, 5, 8, 0, 0]);
-    assert_eq!(field(events[0], "sensor.file.access"), &json!(["write", "created"]));
-    assert_eq!(field(events[2], "sensor.file.flags"), &json!(["O_WRONLY", "O_APPEND", "O_CLOEXEC"]));
-    assert_eq!(field(events[4], "sensor.file.access"), &json!(["write", "truncated"]));
+    assert_eq!(
+        field(events[0], "sensor.file.access"),
+        &json!(["write", "created"])
+    );
+    assert_eq!(
+        field(events[2], "sensor.file.flags"),
+        &json!(["O_WRONLY", "O_APPEND", "O_CLOEXEC"])
+    );
+    assert_eq!(
+        field(events[4], "sensor.file.access"),
+        &json!(["write", "truncated"])
+    );
 }
 
 #[test]
@@ -170,10 +225,18 @@ fn names_that_were_given_moved_and_removed_are_reported_once_and_failures_not_at
     let events = place.events(&finished);
     assert_eq!(text(events[3], "file.target_path"), "../wherever/it is");
     if by_system_calls("file rename") {
-        assert!(events.iter().all(|event| text(event, "sensor.file.path_source") == "resolved"));
+        assert!(
+            events
+                .iter()
+                .all(|event| text(event, "sensor.file.path_source") == "resolved")
+        );
         return;
     }
-    assert!(events.iter().all(|event| text(event, "sensor.file.path_source") == "kernel"));
+    assert!(
+        events
+            .iter()
+            .all(|event| text(event, "sensor.file.path_source") == "kernel")
+    );
     assert!(field(events[0], "sensor.file.replaced.inode").is_null());
     assert_eq!(text(events[1], "sensor.file.replaced.inode"), target);
     assert_eq!(field(events[1], "sensor.file.replaced.size"), 5);
@@ -181,7 +244,11 @@ fn names_that_were_given_moved_and_removed_are_reported_once_and_failures_not_at
     assert_eq!(text(events[3], "file.type"), "symlink");
     assert_eq!(text(events[4], "file.type"), "dir");
     assert_eq!(text(events[6], "file.type"), "dir");
-    assert_eq!(field(events[8], "sensor.file.links"), 2, "as it was before the removal");
+    assert_eq!(
+        field(events[8], "sensor.file.links"),
+        2,
+        "as it was before the removal"
+    );
 }
 
 #[test]
@@ -203,10 +270,15 @@ fn mode_owner_and_size_are_reported_with_what_they_were() {
     let path = place.at("tool");
     fs::write(&path, "12345").unwrap();
     fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-    let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
     let sensor = sensor();
     fs::set_permissions(&path, PermissionsExt::from_mode(0o4755)).unwrap();
-    file.set_permissions(PermissionsExt::from_mode(0o600)).unwrap();
+    file.set_permissions(PermissionsExt::from_mode(0o600))
+        .unwrap();
     chown(&path, Some(1), Some(2)).unwrap();
     file.set_len(3).unwrap();
     let name = c(&path);
@@ -218,10 +290,22 @@ fn mode_owner_and_size_are_reported_with_what_they_were() {
 
     assert_eq!(
         place.story(&finished),
-        ["chmod tool", "chmod tool", "chown tool", "truncate tool", "truncate tool", "close tool"]
+        [
+            "chmod tool",
+            "chmod tool",
+            "chown tool",
+            "truncate tool",
+            "truncate tool",
+            "close tool"
+        ]
     );
     let events = place.events(&finished);
-    let column = |name: &str| events.iter().map(|event| field(event, name).clone()).collect::<Vec<_>>();
+    let column = |name: &str| {
+        events
+            .iter()
+            .map(|event| field(event, name).clone())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(column("file.mode")[..2], [json!("4755"), json!("0600")]);
     assert_eq!(column("file.uid")[2], "1");
     assert_eq!(column("file.gid")[2], "2");
@@ -232,17 +316,42 @@ fn mode_owner_and_size_are_reported_with_what_they_were() {
     if by_system_calls("file mode, owner, size") {
         return;
     }
-    assert_eq!(column("sensor.file.before.mode")[..2], [json!("0755"), json!("4755")]);
-    assert_eq!((&column("sensor.file.before.uid")[2], &column("sensor.file.before.gid")[2]), (&json!("0"), &json!("0")));
-    assert_eq!(column("sensor.file.before.size")[3..5], [json!(5), json!(3)]);
-    assert_eq!(field(events[0], "sensor.file.traits"), &json!(traits(&["executable", "setuid"], &path)));
+    assert_eq!(
+        column("sensor.file.before.mode")[..2],
+        [json!("0755"), json!("4755")]
+    );
+    assert_eq!(
+        (
+            &column("sensor.file.before.uid")[2],
+            &column("sensor.file.before.gid")[2]
+        ),
+        (&json!("0"), &json!("0"))
+    );
+    assert_eq!(
+        column("sensor.file.before.size")[3..5],
+        [json!(5), json!(3)]
+    );
+    assert_eq!(
+        field(events[0], "sensor.file.traits"),
+        &json!(traits(&["executable", "setuid"], &path))
+    );
 }
 
 /// Traits in their order, with `tmpfs` where the test's directory is on one.
 fn traits(expected: &[&str], path: &Path) -> Vec<String> {
-    let output = Command::new("/bin/stat").args(["-f", "-c", "%T"]).arg(path).output();
-    let tmpfs = output.is_ok_and(|output| output.stdout.starts_with(b"tmpfs") || output.stdout.starts_with(b"ramfs"));
-    tmpfs.then_some("tmpfs").into_iter().chain(expected.iter().copied()).map(str::to_owned).collect()
+    let output = Command::new("/bin/stat")
+        .args(["-f", "-c", "%T"])
+        .arg(path)
+        .output();
+    let tmpfs = output.is_ok_and(|output| {
+        output.stdout.starts_with(b"tmpfs") || output.stdout.starts_with(b"ramfs")
+    });
+    tmpfs
+        .then_some("tmpfs")
+        .into_iter()
+        .chain(expected.iter().copied())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -259,9 +368,14 @@ fn whatever_was_passed_the_path_is_the_true_one() {
     fs::create_dir(place.at("way/deep/../made")).unwrap();
     let name = CString::new("../made").unwrap();
     // SAFETY: an open directory and a NUL-ended path.
-    assert_eq!(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) }, 0);
+    assert_eq!(
+        unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) },
+        0
+    );
     let mut child = Command::new("/bin/sh");
-    child.args(["-c", "echo x > file2; rm -f file2"]).current_dir(place.at("way/deep"));
+    child
+        .args(["-c", "echo x > file2; rm -f file2"])
+        .current_dir(place.at("way/deep"));
     assert!(child.status().unwrap().success());
     let finished = stop(sensor);
     assert_eq!(
@@ -286,17 +400,36 @@ fn a_file_is_closed_when_its_last_holder_is_gone() {
     let path = place.text("f");
     // By dup2 (the end of a redirection), by the end of the process, and by that of a child which
     // inherited it.
-    for script in ["{ echo 1; } > $1; :", "exec 3> $1; echo 12 >&3", "exec 3> $1; (sleep 0.2; echo 123 >&3) & exit"] {
-        let child = Command::new("/bin/sh").args(["-c", script, "sh", &path]).stdin(Stdio::null()).status().unwrap();
+    for script in [
+        "{ echo 1; } > $1; :",
+        "exec 3> $1; echo 12 >&3",
+        "exec 3> $1; (sleep 0.2; echo 123 >&3) & exit",
+    ] {
+        let child = Command::new("/bin/sh")
+            .args(["-c", script, "sh", &path])
+            .stdin(Stdio::null())
+            .status()
+            .unwrap();
         assert!(child.success());
     }
     std::thread::sleep(std::time::Duration::from_millis(600));
     let finished = stop(sensor);
     assert_eq!(
         place.story(&finished),
-        ["create f", "close f", "truncate_open f", "close f", "truncate_open f", "close f"]
+        [
+            "create f",
+            "close f",
+            "truncate_open f",
+            "close f",
+            "truncate_open f",
+            "close f"
+        ]
     );
-    let sizes: Vec<_> = place.events(&finished).iter().map(|event| field(event, "file.size").as_u64().unwrap()).collect();
+    let sizes: Vec<_> = place
+        .events(&finished)
+        .iter()
+        .map(|event| field(event, "file.size").as_u64().unwrap())
+        .collect();
     assert_eq!([sizes[1], sizes[3], sizes[5]], [2, 3, 4]);
 }
 
@@ -307,8 +440,11 @@ fn reads_of_watched_files_are_reported_and_of_others_not() {
     for name in ["secret", "public", "users/eve/.keys/id", "users/eve/other"] {
         fs::write(place.at(name), "x").unwrap();
     }
-    let configuration =
-        format!("[files]\nwatch = [{:?}, {:?}]\n", place.text("secret"), place.text("users") + "/*/.keys/");
+    let configuration = format!(
+        "[files]\nwatch = [{:?}, {:?}]\n",
+        place.text("secret"),
+        place.text("users") + "/*/.keys/"
+    );
     let mut sensor = sensor_with(&place, &configuration);
     for name in ["secret", "public", "users/eve/.keys/id", "users/eve/other"] {
         fs::read(place.at(name)).unwrap();
@@ -319,16 +455,27 @@ fn reads_of_watched_files_are_reported_and_of_others_not() {
     fs::rename(place.at("new"), place.at("secret")).unwrap();
     fs::create_dir_all(place.at("users/bob/.keys")).unwrap();
     fs::write(place.at("users/bob/.keys/id"), "z").unwrap();
-    sensor.wait_for(|event| text(event, "file.path") == place.text("users/bob/.keys/id")).unwrap();
+    sensor
+        .wait_for(|event| text(event, "file.path") == place.text("users/bob/.keys/id"))
+        .unwrap();
     std::thread::sleep(std::time::Duration::from_millis(300));
     fs::read(place.at("secret")).unwrap();
     fs::read(place.at("users/bob/.keys/id")).unwrap();
     let finished = stop(sensor);
 
-    let reads: Vec<_> = place.story(&finished).into_iter().filter(|line| line.starts_with("read")).collect();
+    let reads: Vec<_> = place
+        .story(&finished)
+        .into_iter()
+        .filter(|line| line.starts_with("read"))
+        .collect();
     assert_eq!(
         reads,
-        ["read secret", "read users/eve/.keys/id", "read secret", "read users/bob/.keys/id"]
+        [
+            "read secret",
+            "read users/eve/.keys/id",
+            "read secret",
+            "read users/bob/.keys/id"
+        ]
     );
 }
 
@@ -346,13 +493,23 @@ fn filters_drop_by_path_ending_and_process_and_the_more_telling_one_wins() {
     );
     fs::copy("/bin/sh", place.at("quiet")).unwrap();
     let sensor = sensor_with(&place, &configuration);
-    for name in
-        ["noise/x", "noise/kept/x", "noise/shell.php", "noise/exact", "noise/exactly", "www/x", "www/x.swp", "noise/kept/x.swp"]
-    {
+    for name in [
+        "noise/x",
+        "noise/kept/x",
+        "noise/shell.php",
+        "noise/exact",
+        "noise/exactly",
+        "www/x",
+        "www/x.swp",
+        "noise/kept/x.swp",
+    ] {
         drop(File::create(place.at(name)).unwrap());
         fs::remove_file(place.at(name)).unwrap();
     }
-    let quiet = Command::new(place.at("quiet")).args(["-c", "echo > $0", &place.text("www/quiet")]).status().unwrap();
+    let quiet = Command::new(place.at("quiet"))
+        .args(["-c", "echo > $0", &place.text("www/quiet")])
+        .status()
+        .unwrap();
     assert!(quiet.success());
     let finished = stop(sensor);
     let names: Vec<_> = place
@@ -360,8 +517,21 @@ fn filters_drop_by_path_ending_and_process_and_the_more_telling_one_wins() {
         .into_iter()
         .filter_map(|line| line.strip_prefix("create ").map(str::to_owned))
         .collect();
-    assert_eq!(names, ["noise/kept/x", "noise/shell.php", "noise/exact", "www/x", "noise/kept/x.swp"]);
-    let removed = place.story(&finished).iter().filter(|line| line.starts_with("unlink")).count();
+    assert_eq!(
+        names,
+        [
+            "noise/kept/x",
+            "noise/shell.php",
+            "noise/exact",
+            "www/x",
+            "noise/kept/x.swp"
+        ]
+    );
+    let removed = place
+        .story(&finished)
+        .iter()
+        .filter(|line| line.starts_with("unlink"))
+        .count();
     assert_eq!(removed, names.len());
     assert!(finished.count("file.open", "filtered") >= 4);
 }
@@ -379,7 +549,10 @@ fn writes_to_the_kernel_s_own_files_are_reported_where_they_matter() {
     let paths: Vec<_> = finished
         .events
         .iter()
-        .filter(|event| text(event, "event.dataset") == "file.open" && field(event, "process.pid") == std::process::id())
+        .filter(|event| {
+            text(event, "event.dataset") == "file.open"
+                && field(event, "process.pid") == std::process::id()
+        })
         .map(|event| text(event, "file.path"))
         .filter(|path| path.starts_with("/proc/"))
         .collect();
@@ -411,9 +584,24 @@ fn what_io_uring_does_is_seen() {
     }
     let finished = stop(sensor);
     let story = place.story(&finished);
-    assert_eq!(story.iter().filter(|line| *line == "create f").count(), 2, "{story:?}");
-    assert_eq!(story.iter().filter(|line| *line == "close f").count(), 2, "{story:?}");
-    assert_eq!(story.iter().filter(|line| line.starts_with("unlink")).count(), 2, "{story:?}");
+    assert_eq!(
+        story.iter().filter(|line| *line == "create f").count(),
+        2,
+        "{story:?}"
+    );
+    assert_eq!(
+        story.iter().filter(|line| *line == "close f").count(),
+        2,
+        "{story:?}"
+    );
+    assert_eq!(
+        story
+            .iter()
+            .filter(|line| line.starts_with("unlink"))
+            .count(),
+        2,
+        "{story:?}"
+    );
     for event in place.events(&finished) {
         assert_eq!(field(event, "process.pid"), std::process::id(), "{event}");
     }
@@ -427,9 +615,19 @@ fn in_mount_namespace(script: &str, place: &Place) -> bool {
         // SAFETY: system calls without memory but constants; between fork and exec.
         let done = unsafe {
             libc::unshare(libc::CLONE_NEWNS) == 0
-                && libc::mount(std::ptr::null(), c"/".as_ptr(), std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE, std::ptr::null()) == 0
+                && libc::mount(
+                    std::ptr::null(),
+                    c"/".as_ptr(),
+                    std::ptr::null(),
+                    libc::MS_REC | libc::MS_PRIVATE,
+                    std::ptr::null(),
+                ) == 0
         };
-        if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        if done {
+            Ok(())
+        } else {
+            Err(std::io::Error::last_os_error())
+        }
     };
     // SAFETY: what runs before the exec does nothing but system calls.
     unsafe { std::os::unix::process::CommandExt::pre_exec(&mut child, unshare) };
@@ -450,7 +648,9 @@ fn one_open_on_an_overlay_is_one_event_with_the_path_the_program_sees() {
         return skip("no overlay file system here");
     }
     let sensor = sensor();
-    let script = format!("{mount} echo x >> changed; echo y > new; cat lower 2>/dev/null || :; mv moved there; chmod 4711 there; rm removed; mkdir d");
+    let script = format!(
+        "{mount} echo x >> changed; echo y > new; cat lower 2>/dev/null || :; mv moved there; chmod 4711 there; rm removed; mkdir d"
+    );
     assert!(in_mount_namespace(&script, &place));
     let finished = stop(sensor);
     assert_eq!(
@@ -481,7 +681,12 @@ fn a_path_leads_across_mounts_as_the_process_sees_them() {
     }
     assert_eq!(
         place.story(&stop(sensor)),
-        ["create point/f", "close point/f", "rename point/f point/g", "unlink point/g"]
+        [
+            "create point/f",
+            "close point/f",
+            "rename point/f point/g",
+            "unlink point/g"
+        ]
     );
 }
 
@@ -498,7 +703,15 @@ fn deep_and_odd_names_are_kept() {
     let sensor = sensor();
     let paths = [place.at(&odd), place.at(&long), deep.join("f")];
     for path in &paths {
-        drop(OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).unwrap());
+        drop(
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)
+                .unwrap(),
+        );
         let renamed = path.with_extension("renamed-to-something-else");
         if fs::rename(path, &renamed).is_err() {
             // The name is as long as it can be.
@@ -543,11 +756,22 @@ fn many_files_at_once_are_all_there_and_the_account_balances() {
         }
     });
     let finished = stop(sensor);
-    for (kind, action) in
-        [("file.open", "create "), ("file.close", "close "), ("file.rename", "rename "), ("file.unlink", "unlink ")]
-    {
-        assert_eq!(finished.count(kind, "lost_ring") + finished.count(kind, "lost_scratch"), 0, "{kind}");
-        let mut lines: Vec<_> = place.story(&finished).into_iter().filter(|line| line.starts_with(action)).collect();
+    for (kind, action) in [
+        ("file.open", "create "),
+        ("file.close", "close "),
+        ("file.rename", "rename "),
+        ("file.unlink", "unlink "),
+    ] {
+        assert_eq!(
+            finished.count(kind, "lost_ring") + finished.count(kind, "lost_scratch"),
+            0,
+            "{kind}"
+        );
+        let mut lines: Vec<_> = place
+            .story(&finished)
+            .into_iter()
+            .filter(|line| line.starts_with(action))
+            .collect();
         lines.sort();
         lines.dedup();
         assert_eq!(lines.len(), 4 * EACH, "{kind}");

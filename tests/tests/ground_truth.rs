@@ -28,7 +28,12 @@ struct Truth {
 impl Truth {
     /// A list it gave, one element per operation.
     fn list(&self, name: &str) -> Vec<u64> {
-        let list: Vec<u64> = self.said[name].as_array().unwrap().iter().map(|item| item.as_u64().unwrap()).collect();
+        let list: Vec<u64> = self.said[name]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item.as_u64().unwrap())
+            .collect();
         assert_eq!(list.len() as u64, self.count);
         list
     }
@@ -36,31 +41,67 @@ impl Truth {
 
 /// Lets the sensor watch the generator do one kind of thing, and gives both accounts of it.
 fn watch(kind: &str) -> (Truth, Finished) {
-    let count = std::env::var("GROUND_TRUTH_COUNT").map_or(500, |count| count.parse().expect("a number"));
+    let count =
+        std::env::var("GROUND_TRUTH_COUNT").map_or(500, |count| count.parse().expect("a number"));
     let seed = 7;
     let dir = tempfile::tempdir().unwrap();
-    let sensor = Launch::default().with(["--events", "process,cgroup"]).start().expect("the sensor starts");
+    let sensor = Launch::default()
+        .with(["--events", "process,cgroup"])
+        .start()
+        .expect("the sensor starts");
     let output = Command::new(generator())
-        .args(["--kind", kind, "--count", &count.to_string(), "--seed", &seed.to_string(), "--dir"])
+        .args([
+            "--kind",
+            kind,
+            "--count",
+            &count.to_string(),
+            "--seed",
+            &seed.to_string(),
+            "--dir",
+        ])
         .arg(dir.path())
         .output()
         .expect("the generator runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let finished = sensor.stop().expect("the sensor stops");
     assert!(finished.balances(), "{}", finished.account);
 
     let said: Value = serde_json::from_slice(&output.stdout).expect("the generator prints JSON");
     let pid = u32::try_from(said["pid"].as_u64().unwrap()).unwrap();
     let dir = said["dir"].as_str().unwrap().to_owned();
-    (Truth { said, count, seed, pid, dir }, finished)
+    (
+        Truth {
+            said,
+            count,
+            seed,
+            pid,
+            dir,
+        },
+        finished,
+    )
 }
 
 /// Events of one kind that a test wants, in the order they happened.
-fn events<'f>(finished: &'f Finished, kind: &str, wanted: impl Fn(&Event) -> bool) -> Vec<&'f Event> {
-    let mut events: Vec<&Event> =
-        finished.events.iter().filter(|event| text(event, "event.dataset") == kind && wanted(event)).collect();
+fn events<'f>(
+    finished: &'f Finished,
+    kind: &str,
+    wanted: impl Fn(&Event) -> bool,
+) -> Vec<&'f Event> {
+    let mut events: Vec<&Event> = finished
+        .events
+        .iter()
+        .filter(|event| text(event, "event.dataset") == kind && wanted(event))
+        .collect();
     events.sort_by_key(|event| field(event, "sensor.boot_ns").as_u64());
-    assert_eq!(finished.count(kind, "lost_ring") + finished.count(kind, "lost_scratch"), 0, "{kind}");
+    assert_eq!(
+        finished.count(kind, "lost_ring") + finished.count(kind, "lost_scratch"),
+        0,
+        "{kind}"
+    );
     events
 }
 
@@ -71,20 +112,30 @@ impl<'f> ByPid<'f> {
     fn new(events: Vec<&'f Event>) -> Self {
         let mut map: HashMap<u64, VecDeque<&Event>> = HashMap::new();
         for event in events {
-            map.entry(field(event, "process.pid").as_u64().unwrap()).or_default().push_back(event);
+            map.entry(field(event, "process.pid").as_u64().unwrap())
+                .or_default()
+                .push_back(event);
         }
         Self(map)
     }
 
     /// The next event of a process.
     fn next(&mut self, pid: u64, kind: &str, index: u64) -> &'f Event {
-        self.0.get_mut(&pid).and_then(VecDeque::pop_front).unwrap_or_else(|| panic!("no {kind} of {pid}, child {index}"))
+        self.0
+            .get_mut(&pid)
+            .and_then(VecDeque::pop_front)
+            .unwrap_or_else(|| panic!("no {kind} of {pid}, child {index}"))
     }
 
     /// Nothing may be left.
     fn end(self, kind: &str) {
         let left: Vec<&Event> = self.0.into_values().flatten().collect();
-        assert!(left.is_empty(), "{} {kind} that did not happen, such as {:?}", left.len(), left.first());
+        assert!(
+            left.is_empty(),
+            "{} {kind} that did not happen, such as {:?}",
+            left.len(),
+            left.first()
+        );
     }
 }
 
@@ -100,7 +151,8 @@ fn is_by(pid: u32) -> impl Fn(&Event) -> bool {
 fn every_exec_is_reported_with_every_argument_and_its_exit_status() {
     let (truth, finished) = watch("exec");
     let of = |kind| ByPid::new(events(&finished, kind, is_child_of(truth.pid)));
-    let (mut forks, mut execs, mut exits) = (of("process.fork"), of("process.exec"), of("process.exit"));
+    let (mut forks, mut execs, mut exits) =
+        (of("process.fork"), of("process.exec"), of("process.exit"));
     for (index, pid) in (0..).zip(truth.list("pids")) {
         let fork = forks.next(pid, "fork", index);
         let exec = execs.next(pid, "exec", index);
@@ -108,7 +160,11 @@ fn every_exec_is_reported_with_every_argument_and_its_exit_status() {
 
         let mut arguments = vec!["leaf".to_owned()];
         arguments.extend(plan::arguments(truth.seed, index));
-        assert_eq!(field(exec, "process.args"), &json!(arguments), "child {index}");
+        assert_eq!(
+            field(exec, "process.args"),
+            &json!(arguments),
+            "child {index}"
+        );
         assert_eq!(field(exec, "process.args_count"), arguments.len());
         assert_eq!(field(exec, "process.executable"), &truth.said["executable"]);
         assert_eq!(text(exec, "process.working_directory"), truth.dir);
@@ -119,8 +175,15 @@ fn every_exec_is_reported_with_every_argument_and_its_exit_status() {
 
         let entity = text(exec, "process.entity_id");
         assert!(!entity.is_empty());
-        assert_eq!([text(fork, "process.entity_id"), text(exit, "process.entity_id")], [entity; 2]);
-        let times = [fork, exec, exit].map(|event| field(event, "sensor.boot_ns").as_u64().unwrap());
+        assert_eq!(
+            [
+                text(fork, "process.entity_id"),
+                text(exit, "process.entity_id")
+            ],
+            [entity; 2]
+        );
+        let times =
+            [fork, exec, exit].map(|event| field(event, "sensor.boot_ns").as_u64().unwrap());
         assert!(times.is_sorted(), "{times:?}");
     }
     forks.end("forks");
@@ -136,9 +199,16 @@ fn every_fork_is_reported_with_its_exit_status() {
     for (index, pid) in (0..).zip(truth.list("pids")) {
         let fork = forks.next(pid, "fork", index);
         let exit = exits.next(pid, "exit", index);
-        assert_eq!(text(fork, "process.name"), "generate", "it runs what its parent runs");
+        assert_eq!(
+            text(fork, "process.name"),
+            "generate",
+            "it runs what its parent runs"
+        );
         assert_eq!(field(exit, "process.exit_code"), plan::exit_status(index));
-        assert_eq!(text(fork, "process.entity_id"), text(exit, "process.entity_id"));
+        assert_eq!(
+            text(fork, "process.entity_id"),
+            text(exit, "process.entity_id")
+        );
     }
     forks.end("forks");
     exits.end("exits");
@@ -150,9 +220,14 @@ fn every_memory_file_is_reported_with_its_name() {
     let made = events(&finished, "process.memfd", is_by(truth.pid));
     assert_eq!(made.len() as u64, truth.count);
     for ((index, fd), event) in (0..).zip(truth.list("fds")).zip(made) {
-        assert_eq!(text(event, "sensor.memfd.name"), plan::memfd_name(truth.seed, index));
+        assert_eq!(
+            text(event, "sensor.memfd.name"),
+            plan::memfd_name(truth.seed, index)
+        );
         assert_eq!(field(event, "sensor.memfd.fd"), fd);
-        let flags = field(event, "sensor.memfd.flags").as_array().map_or(0, Vec::len);
+        let flags = field(event, "sensor.memfd.flags")
+            .as_array()
+            .map_or(0, Vec::len);
         assert_eq!(flags, plan::memfd_flags(index).count_ones() as usize);
     }
 }
@@ -161,10 +236,17 @@ fn every_memory_file_is_reported_with_its_name() {
 fn every_gain_of_privilege_is_reported_with_both_identities() {
     let (truth, finished) = watch("setuid");
     let from = &truth.said["from_uid"];
-    let mut gains = ByPid::new(events(&finished, "process.credentials", is_child_of(truth.pid)));
+    let mut gains = ByPid::new(events(
+        &finished,
+        "process.credentials",
+        is_child_of(truth.pid),
+    ));
     for (index, pid) in (0..).zip(truth.list("pids")) {
         let raised = gains.next(pid, "capset", index);
-        assert_eq!(field(raised, "sensor.credentials.gain"), &json!(["capabilities", "regained"]));
+        assert_eq!(
+            field(raised, "sensor.credentials.gain"),
+            &json!(["capabilities", "regained"])
+        );
         assert_eq!(field(raised, "sensor.credentials.new.uid"), from);
         let root = gains.next(pid, "setuid", index);
         assert_eq!(field(root, "sensor.credentials.gain"), &json!(["root"]));
@@ -186,11 +268,17 @@ fn every_mount_is_reported_with_source_and_target() {
     // The first one makes the namespace private.
     assert_eq!(mounts.len() as u64, truth.count + 1);
     for (index, mount) in (0..).zip(&mounts[1..]) {
-        assert_eq!(text(mount, "sensor.mount.source"), plan::mount_source(truth.seed, index));
+        assert_eq!(
+            text(mount, "sensor.mount.source"),
+            plan::mount_source(truth.seed, index)
+        );
         assert_eq!(text(mount, "sensor.mount.target"), truth.dir);
         assert_eq!(text(mount, "sensor.mount.type"), "tmpfs");
         assert_eq!(field(mount, "sensor.mount.flags"), &json!(["MS_NODEV"]));
-        assert_eq!(field(mount, "sensor.namespace.mnt"), field(unshares[0], "sensor.namespace.mnt"));
+        assert_eq!(
+            field(mount, "sensor.namespace.mnt"),
+            field(unshares[0], "sensor.namespace.mnt")
+        );
     }
 }
 

@@ -26,8 +26,18 @@ fn tcp_socket(flags: i32) -> OwnedFd {
 fn connect(socket: &OwnedFd, address: [u8; 4], port: u16) -> i32 {
     let address = sockaddr(address, port);
     // SAFETY: the address lives through the call and is as long as said.
-    let done = unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), address.len() as u32) };
-    if done == 0 { 0 } else { std::io::Error::last_os_error().raw_os_error().unwrap() }
+    let done = unsafe {
+        libc::connect(
+            socket.as_raw_fd(),
+            address.as_ptr().cast(),
+            address.len() as u32,
+        )
+    };
+    if done == 0 {
+        0
+    } else {
+        std::io::Error::last_os_error().raw_os_error().unwrap()
+    }
 }
 
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
@@ -60,7 +70,10 @@ fn conversation(sensor: &mut Sensor, listen: &str, via: &str) {
     assert_eq!(here.read(&mut [0; 1]).unwrap(), 0);
     drop(here);
 
-    let listening = wait(sensor, "network.listen", |event| field(event, "server.port") == port).unwrap();
+    let listening = wait(sensor, "network.listen", |event| {
+        field(event, "server.port") == port
+    })
+    .unwrap();
     assert!(is_ours(&listening) && field(&listening, "sensor.network.backlog").as_u64() > Some(0));
     assert_eq!(field(&listening, "sensor.network.inode"), inode(&listener));
 
@@ -69,7 +82,10 @@ fn conversation(sensor: &mut Sensor, listen: &str, via: &str) {
     assert_eq!(field(&connected, "sensor.network.inode"), inodes.0);
     assert_eq!(text(&connected, "event.outcome"), "success");
     assert_eq!(text(&connected, "network.direction"), "egress");
-    assert_eq!(field(&connected, "sensor.network.namespace"), field(&connected, "sensor.namespace.net"));
+    assert_eq!(
+        field(&connected, "sensor.network.namespace"),
+        field(&connected, "sensor.namespace.net")
+    );
 
     let accepted = wait(sensor, "network.accept", |event| has_ends(event, from, to)).unwrap();
     assert!(is_ours(&accepted), "{accepted}");
@@ -95,7 +111,13 @@ fn bind_shared(socket: &OwnedFd, port: u16) {
     // SAFETY: both live through the calls and are as long as said.
     unsafe {
         let fd = socket.as_raw_fd();
-        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, (&raw const one).cast(), 4);
+        libc::setsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_REUSEADDR,
+            (&raw const one).cast(),
+            4,
+        );
         assert_eq!(libc::bind(fd, address.as_ptr().cast(), 16), 0);
     }
 }
@@ -113,7 +135,10 @@ fn every_connect_that_fails_is_reported_once_with_its_reason() {
     let nowhere = tcp_socket(0);
     assert_eq!(connect(&nowhere, [203, 0, 113, 1], 4444), libc::ENETUNREACH);
     let broadcast = tcp_socket(0);
-    assert_eq!(connect(&broadcast, [127, 255, 255, 255], 9), libc::ENETUNREACH);
+    assert_eq!(
+        connect(&broadcast, [127, 255, 255, 255], 9),
+        libc::ENETUNREACH
+    );
     // … and this after: the same two ends once more cannot be.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -139,7 +164,11 @@ fn every_connect_that_fails_is_reported_once_with_its_reason() {
         assert_eq!(text(event, "error.code"), error);
         assert_eq!(text(event, "destination.ip"), address);
         assert_eq!(field(event, "destination.port"), port);
-        assert_eq!(field(event, "source.port") == 0, error == "ENETUNREACH", "{event}");
+        assert_eq!(
+            field(event, "source.port") == 0,
+            error == "ENETUNREACH",
+            "{event}"
+        );
     }
     let binds = of(&finished, "network.bind", inode(&second));
     assert_eq!(field(binds[0], "source.port"), 4711);
@@ -163,11 +192,20 @@ fn giving_up_is_told_from_failing_and_a_reset_from_an_end() {
     drop(second);
 
     let (there, _) = listener.accept().unwrap();
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
     // SAFETY: the option lives through the call and is as long as said.
     unsafe {
         let size = size_of_val(&linger) as u32;
-        libc::setsockopt(there.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size);
+        libc::setsockopt(
+            there.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size,
+        );
     }
     drop(there);
     assert!(first.read(&mut [0; 1]).is_err());
@@ -193,20 +231,29 @@ fn what_io_uring_does_is_seen_and_is_its_process() {
     let sees_io_uring = !uses_fallback("accept").unwrap();
     for flags in [0, uring::ASYNC] {
         let socket = tcp_socket(0);
-        let connect =
-            Operation { opcode: uring::CONNECT, flags, fd: socket.as_raw_fd(), address: &address };
+        let connect = Operation {
+            opcode: uring::CONNECT,
+            flags,
+            fd: socket.as_raw_fd(),
+            address: &address,
+        };
         match uring::run(&connect) {
             Ok(result) => assert_eq!(result, 0),
             Err(error) => return skip(&format!("no io_uring: {error}")),
         }
         let event = wait(&mut sensor, "network.connect", |event| {
             field(event, "sensor.network.inode") == inode(&socket)
-        }).unwrap();
+        })
+        .unwrap();
         assert_eq!(field(&event, "process.pid"), std::process::id(), "{event}");
         assert_eq!(text(&event, "event.outcome"), "success");
 
-        let accept =
-            Operation { opcode: uring::ACCEPT, flags, fd: listener.as_raw_fd(), address: &[] };
+        let accept = Operation {
+            opcode: uring::ACCEPT,
+            flags,
+            fd: listener.as_raw_fd(),
+            address: &[],
+        };
         let fd = uring::run(&accept).unwrap();
         assert!(fd >= 0, "{fd}");
         // SAFETY: just made, and ours.
@@ -216,7 +263,8 @@ fn what_io_uring_does_is_seen_and_is_its_process() {
         }
         let event = wait(&mut sensor, "network.accept", |event| {
             field(event, "sensor.network.inode") == inode(&accepted)
-        }).unwrap();
+        })
+        .unwrap();
         assert_eq!(field(&event, "process.pid"), std::process::id(), "{event}");
     }
     assert!(sensor.stop().unwrap().balances());
@@ -252,7 +300,10 @@ fn accept_through_mptcp(sensor: &mut Sensor) {
     let here = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let (there, _) = listener.accept().unwrap();
     let (from, to) = (here.local_addr().unwrap(), here.peer_addr().unwrap());
-    wait(sensor, "network.listen", |event| field(event, "server.port") == port).unwrap();
+    wait(sensor, "network.listen", |event| {
+        field(event, "server.port") == port
+    })
+    .unwrap();
     let accepted = wait(sensor, "network.accept", |event| has_ends(event, from, to)).unwrap();
     assert!(is_ours(&accepted), "{accepted}");
     assert_eq!(field(&accepted, "sensor.network.inode"), inode(&there));
@@ -276,7 +327,10 @@ fn a_connection_older_than_the_sensor_has_no_owner() {
     drop(here);
     drop(there);
     for (source, destination) in [(from, to), (to, from)] {
-        let closed = wait(&mut sensor, "network.close", |event| has_ends(event, source, destination)).unwrap();
+        let closed = wait(&mut sensor, "network.close", |event| {
+            has_ends(event, source, destination)
+        })
+        .unwrap();
         assert!(field(&closed, "process.pid").is_null(), "{closed}");
         assert_eq!(text(&closed, "network.direction"), "unknown");
     }

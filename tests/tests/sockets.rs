@@ -31,7 +31,9 @@ fn udp_peers_are_reported_once_each() {
         loose.send_to(b"x", to).unwrap();
     }
     let mapped = UdpSocket::bind("[::]:0").unwrap();
-    mapped.send_to(b"x", format!("[::ffff:127.0.0.1]:{}", to.port() ^ 1)).unwrap();
+    mapped
+        .send_to(b"x", format!("[::ffff:127.0.0.1]:{}", to.port() ^ 1))
+        .unwrap();
 
     let finished = sensor.stop().unwrap();
     let connects = of(&finished, "network.udp_connect", inode(&connected));
@@ -41,7 +43,10 @@ fn udp_peers_are_reported_once_each() {
     assert_eq!(sends.len(), 1);
     assert!(is_ours(sends[0]));
     assert_eq!(field(sends[0], "destination.port"), to.port());
-    assert_eq!(field(sends[0], "source.port"), loose.local_addr().unwrap().port());
+    assert_eq!(
+        field(sends[0], "source.port"),
+        loose.local_addr().unwrap().port()
+    );
     let sends = of(&finished, "network.udp_send", inode(&mapped));
     assert_eq!(sends.len(), 1);
     assert_eq!(text(sends[0], "destination.ip"), "127.0.0.1");
@@ -56,9 +61,23 @@ fn udp_peers_are_reported_once_each() {
 fn raw_packet_and_unix_sockets_are_reported() {
     let sensor = network::sensor().unwrap();
     let wanted = [
-        (libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP, "inet", "raw", 1),
+        (
+            libc::AF_INET,
+            libc::SOCK_RAW,
+            libc::IPPROTO_ICMP,
+            "inet",
+            "raw",
+            1,
+        ),
         (libc::AF_INET6, libc::SOCK_RAW, 58, "inet6", "raw", 58),
-        (libc::AF_PACKET, libc::SOCK_DGRAM, i32::from(3_u16.to_be()), "packet", "dgram", 3),
+        (
+            libc::AF_PACKET,
+            libc::SOCK_DGRAM,
+            i32::from(3_u16.to_be()),
+            "packet",
+            "dgram",
+            3,
+        ),
     ];
     let sockets = wanted.map(|(family, kind, protocol, ..)| socket(family, kind, protocol));
     let directory = tempfile::tempdir().unwrap();
@@ -94,8 +113,14 @@ fn raw_packet_and_unix_sockets_are_reported() {
     assert_eq!(text(stream[0], "sensor.socket.type"), "stream");
     let datagrams = of(&finished, "network.unix_connect", inode(&sender));
     assert_eq!(datagrams.len(), 1);
-    assert_eq!(text(datagrams[0], "sensor.unix.abstract_name"), "sensor-test");
-    assert_eq!(field(datagrams[0], "sensor.unix.peer.inode"), inode(&receiver));
+    assert_eq!(
+        text(datagrams[0], "sensor.unix.abstract_name"),
+        "sensor-test"
+    );
+    assert_eq!(
+        field(datagrams[0], "sensor.unix.peer.inode"),
+        inode(&receiver)
+    );
     assert!(finished.balances());
 }
 
@@ -154,7 +179,10 @@ fn dns_is_tied_to_who_asks_and_who_answers() {
         assert_eq!(text(events[1], "dns.type"), "answer");
         assert_eq!(text(events[1], "network.direction"), "ingress");
         assert_eq!(field(events[1], "source.port"), 53);
-        assert_eq!(field(events[1], "dns.resolved_ip"), &serde_json::json!(["127.1.2.3"]));
+        assert_eq!(
+            field(events[1], "dns.resolved_ip"),
+            &serde_json::json!(["127.1.2.3"])
+        );
     }
     let answered = of(&finished, "network.dns", inode(&server));
     assert_eq!(answered.len(), 6);

@@ -36,7 +36,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     sum += on_this_kernel(&sensor, &tests)?;
     if !args.no_vm {
         let mut core = tests;
-        core.tests.retain(|test| IN_MACHINES.contains(&test.name.as_str()));
+        core.tests
+            .retain(|test| IN_MACHINES.contains(&test.name.as_str()));
         sum += vm::matrix(workspace, &vm::everything(), &sensor, &core)?;
     }
     println!("test: done in {:.0} s", started.elapsed().as_secs_f64());

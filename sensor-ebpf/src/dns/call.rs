@@ -29,7 +29,12 @@ const MSG_ERRQUEUE: i32 = 0x2000;
 /// Cost: a datagram to another port leaves after a few loads. Fallback: `packet`.
 #[fentry]
 pub fn dns_send4(ctx: FEntryContext) -> i32 {
-    sent(AF_INET, ctx.arg::<*const u8>(0), ctx.arg::<*const u8>(1), ctx.arg::<u64>(2));
+    sent(
+        AF_INET,
+        ctx.arg::<*const u8>(0),
+        ctx.arg::<*const u8>(1),
+        ctx.arg::<u64>(2),
+    );
     0
 }
 
@@ -38,7 +43,12 @@ pub fn dns_send4(ctx: FEntryContext) -> i32 {
 /// peers, which then sees the family of the socket and leaves it to this program.
 #[fentry]
 pub fn dns_send6(ctx: FEntryContext) -> i32 {
-    sent(AF_INET6, ctx.arg::<*const u8>(0), ctx.arg::<*const u8>(1), ctx.arg::<u64>(2));
+    sent(
+        AF_INET6,
+        ctx.arg::<*const u8>(0),
+        ctx.arg::<*const u8>(1),
+        ctx.arg::<u64>(2),
+    );
     0
 }
 
@@ -83,7 +93,13 @@ fn received(ctx: &FExitContext) {
         && flags & (MSG_PEEK | MSG_ERRQUEUE) == 0
         && let Some(peer) = peer(sk, msg)
     {
-        message(DNS_RECEIVED, sk, peer, result as u64, memory_behind(msg, result as u64));
+        message(
+            DNS_RECEIVED,
+            sk,
+            peer,
+            result as u64,
+            memory_behind(msg, result as u64),
+        );
     }
 }
 
@@ -113,7 +129,13 @@ fn message(direction: u32, sk: Address, peer: Address, bytes: u64, (from, there)
                 Target::Kernel(peer).describe(flow);
             }
         },
-        |tail| tail.user_bytes::<DNS_MAX>(tail::PAYLOAD, from, if there < bytes { there } else { bytes }),
+        |tail| {
+            tail.user_bytes::<DNS_MAX>(
+                tail::PAYLOAD,
+                from,
+                if there < bytes { there } else { bytes },
+            )
+        },
     );
 }
 
@@ -154,7 +176,11 @@ fn memory_behind(msg: Address, bytes: u64) -> (u64, u64) {
         Run::Segments(at) if done == 0 => {
             // It was filled to the brim.
             let last: Segment = read(at.wrapping_sub(size_of::<Segment>()), 0);
-            if last.len < bytes { (0, 0) } else { (last.base.wrapping_add(last.len - bytes), bytes) }
+            if last.len < bytes {
+                (0, 0)
+            } else {
+                (last.base.wrapping_add(last.len - bytes), bytes)
+            }
         }
         _ => (0, 0),
     }

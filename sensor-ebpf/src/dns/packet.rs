@@ -84,7 +84,14 @@ impl<'a> Packet<'a> {
         let header: UdpHeader = ctx.load(udp).ok()?;
         let (from, to) = (u16::from_be(header.source), u16::from_be(header.dest));
         let payload = u16::from_be(header.len).checked_sub(size_of::<UdpHeader>() as u16)?;
-        (is_dns(from) || is_dns(to)).then_some(Self { ctx, family, udp, from, to, payload })
+        (is_dns(from) || is_dns(to)).then_some(Self {
+            ctx,
+            family,
+            udp,
+            from,
+            to,
+            payload,
+        })
     }
 
     /// In the context of the process that sends.
@@ -116,7 +123,9 @@ impl<'a> Packet<'a> {
             DNS_RECEIVED,
             u32::from(self.payload),
             // SAFETY: an element of a preallocated map, never freed while the program runs.
-            |header, subject| emit::attribute(owner.map(|owner| unsafe { &*owner }), header, subject),
+            |header, subject| {
+                emit::attribute(owner.map(|owner| unsafe { &*owner }), header, subject)
+            },
             |flow| {
                 self.describe(flow);
                 [flow.remote_address, flow.local_address] = self.addresses();
@@ -160,7 +169,12 @@ impl<'a> Packet<'a> {
 
     #[inline(always)]
     fn copy(&self, tail: &mut Tail) {
-        tail.packet_bytes::<DNS_MAX>(tail::PAYLOAD, self.ctx, self.udp + size_of::<UdpHeader>(), self.payload);
+        tail.packet_bytes::<DNS_MAX>(
+            tail::PAYLOAD,
+            self.ctx,
+            self.udp + size_of::<UdpHeader>(),
+            self.payload,
+        );
     }
 }
 
@@ -174,7 +188,12 @@ fn locate(ctx: &SkBuffContext) -> Option<(u16, usize)> {
     /// An IPv4 header without options and a UDP header.
     const AT_LEAST: usize = 28;
     // SAFETY: the context is valid while the program runs, the verifier checks these members.
-    let (data, end) = unsafe { ((*ctx.skb.skb).data as usize, (*ctx.skb.skb).data_end as usize) };
+    let (data, end) = unsafe {
+        (
+            (*ctx.skb.skb).data as usize,
+            (*ctx.skb.skb).data_end as usize,
+        )
+    };
     if data + AT_LEAST > end {
         return None;
     }

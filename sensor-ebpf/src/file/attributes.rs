@@ -8,8 +8,8 @@ use sensor_common::kind::{FILE_CHMOD, FILE_CHOWN, FILE_TRUNCATE};
 use sensor_common::tail;
 
 use super::change::{begin, end, identify, mount_of, report};
-use crate::kernel::{Address, Memory as _, Typed, argument, follow, read};
 use crate::fact;
+use crate::kernel::{Address, Memory as _, Typed, argument, follow, read};
 
 /// `ATTR_*` of `include/linux/fs.h`, alike from 5.10 to 7.x: which attributes are set.
 const ATTR_MODE: u32 = 1;
@@ -58,16 +58,23 @@ pub fn path_truncate(ctx: FEntryContext) -> i32 {
 pub fn file_truncate(ctx: FEntryContext) -> i32 {
     let file: Address = ctx.arg::<*const u8>(0);
     let dentry = Typed::follow(file, fact!(file_path_dentry));
-    begin(FILE_TRUNCATE, Typed::follow(file, fact!(file_path_mnt)), dentry, |pending| {
-        identify(dentry, &mut pending.before);
-    });
+    begin(
+        FILE_TRUNCATE,
+        Typed::follow(file, fact!(file_path_mnt)),
+        dentry,
+        |pending| {
+            identify(dentry, &mut pending.before);
+        },
+    );
     0
 }
 
 #[inline(always)]
 fn begin_change(kind: u16, path: Address) {
     let dentry = Typed::follow(path, fact!(path_dentry));
-    begin(kind, mount_of(path), dentry, |pending| identify(dentry, &mut pending.before));
+    begin(kind, mount_of(path), dentry, |pending| {
+        identify(dentry, &mut pending.before)
+    });
 }
 
 /// Sees: the outcome of a change of attributes.
@@ -76,7 +83,10 @@ fn begin_change(kind: u16, path: Address) {
 /// Cost: a look-up for each change of attributes, of times as well.
 #[fexit]
 pub fn notify_change(ctx: FExitContext) -> i32 {
-    let valid: u32 = read(argument(&ctx, fact!(notify_change_iattr)) as Address, fact!(iattr_valid));
+    let valid: u32 = read(
+        argument(&ctx, fact!(notify_change_iattr)) as Address,
+        fact!(iattr_valid),
+    );
     let kind = if valid & (ATTR_SIZE | ATTR_OPEN) == ATTR_SIZE {
         FILE_TRUNCATE
     } else if valid & (ATTR_UID | ATTR_GID) != 0 {
@@ -88,19 +98,26 @@ pub fn notify_change(ctx: FExitContext) -> i32 {
     };
     let dentry = argument(&ctx, fact!(notify_change_dentry)) as Address;
     let result = argument(&ctx, fact!(notify_change_args)) as i32;
-    let Some(pending) = end(kind, dentry, result) else { return 0 };
+    let Some(pending) = end(kind, dentry, result) else {
+        return 0;
+    };
     let location = pending.at(dentry);
-    report(kind, location, follow(dentry, fact!(dentry_inode)), |record, tail, judge| {
-        if !judge.admits(tail.path(tail::PATH, location)) {
-            return false;
-        }
-        identify(dentry, &mut record.file);
-        record.before_size = pending.before.size;
-        record.before_mode = pending.before.mode;
-        record.before_uid = pending.before.uid;
-        record.before_gid = pending.before.gid;
-        record.known = KNOWN_FILE | KNOWN_BEFORE;
-        true
-    });
+    report(
+        kind,
+        location,
+        follow(dentry, fact!(dentry_inode)),
+        |record, tail, judge| {
+            if !judge.admits(tail.path(tail::PATH, location)) {
+                return false;
+            }
+            identify(dentry, &mut record.file);
+            record.before_size = pending.before.size;
+            record.before_mode = pending.before.mode;
+            record.before_uid = pending.before.uid;
+            record.before_gid = pending.before.gid;
+            record.known = KNOWN_FILE | KNOWN_BEFORE;
+            true
+        },
+    );
     0
 }

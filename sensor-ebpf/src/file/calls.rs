@@ -8,7 +8,8 @@ use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use sensor_common::file::{FileChange, KNOWN_FILE};
 use sensor_common::kind::{
-    FILE_CHMOD, FILE_CHOWN, FILE_LINK, FILE_MKDIR, FILE_RENAME, FILE_SYMLINK, FILE_TRUNCATE, FILE_UNLINK,
+    FILE_CHMOD, FILE_CHOWN, FILE_LINK, FILE_MKDIR, FILE_RENAME, FILE_SYMLINK, FILE_TRUNCATE,
+    FILE_UNLINK,
 };
 use sensor_common::tail;
 
@@ -41,14 +42,20 @@ const fn path(path: u64) -> Means {
 
 /// A descriptor.
 const fn open(fd: u64) -> Means {
-    Means { fd: fd as i32, path: 0 }
+    Means {
+        fd: fd as i32,
+        path: 0,
+    }
 }
 
 /// A path that starts from a directory given by descriptor; or the descriptor alone.
 #[inline(always)]
 fn path_at(fd: u64, path: u64, flags: u32) -> Means {
     let empty = flags & AT_EMPTY_PATH != 0 && read_user::<u8>(path) == 0;
-    Means { fd: fd as i32, path: if empty { 0 } else { path } }
+    Means {
+        fd: fd as i32,
+        path: if empty { 0 } else { path },
+    }
 }
 
 /// Where a path starts: the root, the working directory or an open directory of the task.

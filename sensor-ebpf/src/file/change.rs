@@ -52,7 +52,10 @@ impl Pending {
     /// The mount and another dentry.
     #[inline(always)]
     pub(super) fn at(&self, dentry: Address) -> Location {
-        Location { mnt: self.mnt as Address, dentry }
+        Location {
+            mnt: self.mnt as Address,
+            dentry,
+        }
     }
 }
 
@@ -154,7 +157,8 @@ pub(super) fn report(
     let Some(filter) = Filter::now() else { return };
     emit::seen(kind);
     let magic = read::<u64>(follow(inode, fact!(inode_sb)), fact!(sb_magic)) as u32;
-    if filter.excludes_file_system(magic) || is_internal(location.mnt) || filter.excludes_process() {
+    if filter.excludes_file_system(magic) || is_internal(location.mnt) || filter.excludes_process()
+    {
         return emit::filtered(kind);
     }
     emit::variable_if::<FileChange>(kind, LANE_FILE, |record, tail| {

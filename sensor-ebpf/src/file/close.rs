@@ -12,10 +12,10 @@ use sensor_common::facts::MISSING;
 use sensor_common::kind::FILE_CLOSE;
 
 use super::{Access, access, report};
+use crate::fact;
 use crate::filter::Filter;
 use crate::kernel::file::{FMODE_NOACCOUNT, FMODE_WRITE, S_IFMT, S_IFREG};
 use crate::kernel::{Address, Memory, Probed, Typed, follow, read, task};
-use crate::fact;
 
 /// Sees: the end of every open file, by close, dup2, exec, exit, munmap or whatever else gave
 /// up the last reference; reports regular files that were open for writing.
@@ -42,7 +42,15 @@ fn closed<M: Memory>(file: Address, mode: u32) {
     }
     let open_flags = M::read(file, fact!(file_flags));
     let Some(filter) = Filter::now() else { return };
-    report(filter, file, Access { kind: FILE_CLOSE, open_flags, access: access(mode) });
+    report(
+        filter,
+        file,
+        Access {
+            kind: FILE_CLOSE,
+            open_flags,
+            access: access(mode),
+        },
+    );
 }
 
 #[inline(always)]
@@ -65,7 +73,10 @@ pub fn file_close_enter(ctx: TracePointContext) -> u32 {
 /// Hook: tracepoints `syscalls:sys_enter_dup2` and `sys_enter_dup3`.
 #[tracepoint]
 pub fn file_dup_enter(ctx: TracePointContext) -> u32 {
-    let (from, to) = (entry_argument::<0>(&ctx) as u32, entry_argument::<1>(&ctx) as u32);
+    let (from, to) = (
+        entry_argument::<0>(&ctx) as u32,
+        entry_argument::<1>(&ctx) as u32,
+    );
     if from != to && !task::open_file(from).is_null() {
         given_up(task::open_file(to));
     }
@@ -77,7 +88,12 @@ pub fn file_dup_enter(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn entry_argument<const N: usize>(ctx: &TracePointContext) -> u64 {
     // SAFETY: the verifier knows the length of the record and lets us load from it.
-    unsafe { ctx.as_ptr().byte_add(16 + 8 * N).cast::<u64>().read_volatile() }
+    unsafe {
+        ctx.as_ptr()
+            .byte_add(16 + 8 * N)
+            .cast::<u64>()
+            .read_volatile()
+    }
 }
 
 /// Reports a file whose descriptor is about to be given up, if that is the last reference.

@@ -66,7 +66,8 @@ fn report(filter: Filter, open: Address, seen: Access) {
     let inode = follow(open, fact!(file_inode));
     let magic = read::<u64>(follow(inode, fact!(inode_sb)), fact!(sb_magic)) as u32;
     let location = Location::of_file(open);
-    if filter.excludes_file_system(magic) || is_internal(location.mnt) || filter.excludes_process() {
+    if filter.excludes_file_system(magic) || is_internal(location.mnt) || filter.excludes_process()
+    {
         return emit::filtered(seen.kind);
     }
     emit::variable_if::<FileAccess>(seen.kind, LANE_FILE, |record, tail| {

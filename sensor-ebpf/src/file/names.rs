@@ -11,8 +11,8 @@ use sensor_common::tail;
 
 use super::change::{Pending, begin, directory_inode, end, identify, mount_of, report};
 use super::is_error;
-use crate::kernel::{Address, Memory as _, Typed, argument, follow, read};
 use crate::fact;
+use crate::kernel::{Address, Memory as _, Typed, argument, follow, read};
 
 /// `AT_REMOVEDIR` of `include/uapi/linux/fcntl.h`.
 const AT_REMOVEDIR: u32 = 0x200;
@@ -65,23 +65,34 @@ pub fn vfs_unlink(ctx: FExitContext) -> i32 {
 #[fexit]
 pub fn vfs_rmdir(ctx: FExitContext) -> i32 {
     let dentry = argument(&ctx, fact!(vfs_rmdir_dentry)) as Address;
-    end_removal(dentry, argument(&ctx, fact!(vfs_rmdir_args)) as i32, AT_REMOVEDIR);
+    end_removal(
+        dentry,
+        argument(&ctx, fact!(vfs_rmdir_args)) as i32,
+        AT_REMOVEDIR,
+    );
     0
 }
 
 #[inline(always)]
 fn end_removal(dentry: Address, result: i32, flags: u32) {
-    let Some(pending) = end(FILE_UNLINK, dentry, result) else { return };
+    let Some(pending) = end(FILE_UNLINK, dentry, result) else {
+        return;
+    };
     let location = pending.at(dentry);
-    report(FILE_UNLINK, location, directory_inode(dentry), |record, tail, judge| {
-        if !judge.admits(tail.path(tail::PATH, location)) {
-            return false;
-        }
-        record.file = pending.before;
-        record.flags = flags;
-        record.known = KNOWN_FILE;
-        true
-    });
+    report(
+        FILE_UNLINK,
+        location,
+        directory_inode(dentry),
+        |record, tail, judge| {
+            if !judge.admits(tail.path(tail::PATH, location)) {
+                return false;
+            }
+            record.file = pending.before;
+            record.flags = flags;
+            record.known = KNOWN_FILE;
+            true
+        },
+    );
 }
 
 /// Sees: a name is about to be given to something else.
@@ -119,27 +130,34 @@ pub fn vfs_rename(ctx: FExitContext) -> i32 {
     let data = argument(&ctx, fact!(vfs_rename_data)) as Address;
     let dentry = follow(data, fact!(renamedata_old_dentry));
     let result = argument(&ctx, fact!(vfs_rename_args)) as i32;
-    let Some(pending) = end(FILE_RENAME, dentry, result) else { return 0 };
+    let Some(pending) = end(FILE_RENAME, dentry, result) else {
+        return 0;
+    };
     let inode = directory_inode(dentry);
     let number: u64 = read(follow(dentry, fact!(dentry_inode)), fact!(inode_ino));
     if number == pending.replaced.inode {
         // Both names were links to one file: POSIX has nothing happen then.
         return 0;
     }
-    report(FILE_RENAME, pending.at(dentry), inode, |record, tail, judge| {
-        let name = (&raw const pending.name).cast::<u8>();
-        let directory = pending.at(pending.other as Address);
-        let old = judge.admits(tail.entry_path(tail::PATH, directory, name, pending.name_len));
-        let new = judge.admits(tail.path(tail::TARGET_PATH, pending.at(dentry)));
-        if !old && !new {
-            return false;
-        }
-        identify(dentry, &mut record.file);
-        record.replaced = pending.replaced;
-        record.flags = pending.flags;
-        record.known = KNOWN_FILE | KNOWN_REPLACED;
-        true
-    });
+    report(
+        FILE_RENAME,
+        pending.at(dentry),
+        inode,
+        |record, tail, judge| {
+            let name = (&raw const pending.name).cast::<u8>();
+            let directory = pending.at(pending.other as Address);
+            let old = judge.admits(tail.entry_path(tail::PATH, directory, name, pending.name_len));
+            let new = judge.admits(tail.path(tail::TARGET_PATH, pending.at(dentry)));
+            if !old && !new {
+                return false;
+            }
+            identify(dentry, &mut record.file);
+            record.replaced = pending.replaced;
+            record.flags = pending.flags;
+            record.known = KNOWN_FILE | KNOWN_REPLACED;
+            true
+        },
+    );
     0
 }
 
@@ -149,9 +167,14 @@ pub fn vfs_rename(ctx: FExitContext) -> i32 {
 /// Cost: 100 ns. Fallback: `file_link_exit`.
 #[fentry]
 pub fn path_link(ctx: FEntryContext) -> i32 {
-    begin(FILE_LINK, mount_of(typed(&ctx, 1)), typed(&ctx, 0), |pending| {
-        pending.other = ctx.arg::<*const u8>(2).addr();
-    });
+    begin(
+        FILE_LINK,
+        mount_of(typed(&ctx, 1)),
+        typed(&ctx, 0),
+        |pending| {
+            pending.other = ctx.arg::<*const u8>(2).addr();
+        },
+    );
     0
 }
 
@@ -163,18 +186,25 @@ pub fn path_link(ctx: FEntryContext) -> i32 {
 pub fn vfs_link(ctx: FExitContext) -> i32 {
     let dentry = argument(&ctx, 0) as Address;
     let result = argument(&ctx, fact!(vfs_link_args)) as i32;
-    let Some(pending) = end(FILE_LINK, dentry, result) else { return 0 };
+    let Some(pending) = end(FILE_LINK, dentry, result) else {
+        return 0;
+    };
     let new = pending.other as Address;
-    report(FILE_LINK, pending.at(new), directory_inode(new), |record, tail, judge| {
-        let from = judge.admits(tail.path(tail::PATH, pending.at(dentry)));
-        let to = judge.admits(tail.path(tail::TARGET_PATH, pending.at(new)));
-        if !from && !to {
-            return false;
-        }
-        identify(dentry, &mut record.file);
-        record.known = KNOWN_FILE;
-        true
-    });
+    report(
+        FILE_LINK,
+        pending.at(new),
+        directory_inode(new),
+        |record, tail, judge| {
+            let from = judge.admits(tail.path(tail::PATH, pending.at(dentry)));
+            let to = judge.admits(tail.path(tail::TARGET_PATH, pending.at(new)));
+            if !from && !to {
+                return false;
+            }
+            identify(dentry, &mut record.file);
+            record.known = KNOWN_FILE;
+            true
+        },
+    );
     0
 }
 
@@ -185,9 +215,14 @@ pub fn vfs_link(ctx: FExitContext) -> i32 {
 /// Cost: 100 ns. Fallback: `file_symlink_exit`.
 #[fentry]
 pub fn path_symlink(ctx: FEntryContext) -> i32 {
-    begin(FILE_SYMLINK, mount_of(typed(&ctx, 0)), typed(&ctx, 1), |pending| {
-        pending.other = ctx.arg::<*const u8>(2).addr();
-    });
+    begin(
+        FILE_SYMLINK,
+        mount_of(typed(&ctx, 0)),
+        typed(&ctx, 1),
+        |pending| {
+            pending.other = ctx.arg::<*const u8>(2).addr();
+        },
+    );
     0
 }
 
@@ -199,7 +234,9 @@ pub fn path_symlink(ctx: FEntryContext) -> i32 {
 pub fn vfs_symlink(ctx: FExitContext) -> i32 {
     let dentry = argument(&ctx, fact!(vfs_symlink_dentry)) as Address;
     let result = argument(&ctx, fact!(vfs_symlink_args)) as i32;
-    let Some(pending) = end(FILE_SYMLINK, dentry, result) else { return 0 };
+    let Some(pending) = end(FILE_SYMLINK, dentry, result) else {
+        return 0;
+    };
     made(FILE_SYMLINK, pending, dentry, |tail| {
         tail.kernel_string(tail::RAW_TARGET_PATH, pending.other as Address);
     });
@@ -226,8 +263,18 @@ pub fn vfs_mkdir(ctx: FExitContext) -> i32 {
     let result = argument(&ctx, fact!(vfs_mkdir_args));
     // The upper half tells a pointer from a number, which leaves 0 or ones there.
     let is_dentry = !matches!(result >> 32, 0 | 0xffff_ffff);
-    let Some(pending) = end(FILE_MKDIR, dentry, if is_dentry { 0 } else { result as i32 }) else { return 0 };
-    let made_dentry = if is_dentry && !is_error(result as Address) { result as Address } else { dentry };
+    let Some(pending) = end(
+        FILE_MKDIR,
+        dentry,
+        if is_dentry { 0 } else { result as i32 },
+    ) else {
+        return 0;
+    };
+    let made_dentry = if is_dentry && !is_error(result as Address) {
+        result as Address
+    } else {
+        dentry
+    };
     made(FILE_MKDIR, pending, made_dentry, |_| {});
     0
 }
@@ -236,13 +283,18 @@ pub fn vfs_mkdir(ctx: FExitContext) -> i32 {
 #[inline(always)]
 fn made(kind: u16, pending: &Pending, dentry: Address, add: impl FnOnce(&mut crate::emit::Tail)) {
     let location = pending.at(dentry);
-    report(kind, location, directory_inode(dentry), |record: &mut FileChange, tail, judge| {
-        if !judge.admits(tail.path(tail::PATH, location)) {
-            return false;
-        }
-        add(tail);
-        identify(dentry, &mut record.file);
-        record.known = KNOWN_FILE;
-        true
-    });
+    report(
+        kind,
+        location,
+        directory_inode(dentry),
+        |record: &mut FileChange, tail, judge| {
+            if !judge.admits(tail.path(tail::PATH, location)) {
+                return false;
+            }
+            add(tail);
+            identify(dentry, &mut record.file);
+            record.known = KNOWN_FILE;
+            true
+        },
+    );
 }

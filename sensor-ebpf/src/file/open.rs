@@ -6,11 +6,11 @@ use sensor_common::file::ACCESS_TRUNCATED;
 use sensor_common::kind::{FILE_OPEN, FILE_READ};
 
 use super::{Access, access, is_error, is_reported_type, report};
+use crate::fact;
 use crate::filter::Filter;
 use crate::kernel::file::{FMODE_CREATED, FMODE_READ, FMODE_WRITE};
 use crate::kernel::{Address, Memory, Probed, Typed, read_user, task};
 use crate::syscall::{Call, number};
-use crate::fact;
 
 /// `O_*` of `include/uapi/asm-generic/fcntl.h`, the same on x86-64 and arm64.
 const O_ACCMODE: u32 = 3;
@@ -72,7 +72,9 @@ pub fn file_open_exit(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn returned(call: &Call) {
     let flags = open_flags(call);
-    if flags & (O_ACCMODE | O_CREAT | O_TRUNC) == 0 && !Filter::now().is_some_and(Filter::watches_any) {
+    if flags & (O_ACCMODE | O_CREAT | O_TRUNC) == 0
+        && !Filter::now().is_some_and(Filter::watches_any)
+    {
         return;
     }
     opened::<Probed>(task::open_file(call.result as u32), flags);
@@ -115,5 +117,13 @@ fn opened<M: Memory>(file: Address, flags: u32) {
     if flags & O_TRUNC != 0 && mode & FMODE_CREATED == 0 {
         access |= ACCESS_TRUNCATED;
     }
-    report(filter, file, Access { kind, open_flags: flags, access });
+    report(
+        filter,
+        file,
+        Access {
+            kind,
+            open_flags: flags,
+            access,
+        },
+    );
 }

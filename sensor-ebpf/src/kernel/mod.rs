@@ -138,7 +138,10 @@ impl Memory for Typed {
 
     #[inline(always)]
     fn read16(base: Address, offset: u32) -> [u8; 16] {
-        let halves = [Self::read::<u64>(base, offset), Self::read::<u64>(base, offset + 8)];
+        let halves = [
+            Self::read::<u64>(base, offset),
+            Self::read::<u64>(base, offset + 8),
+        ];
         // SAFETY: plain data of the same size.
         unsafe { core::mem::transmute(halves) }
     }
@@ -155,7 +158,11 @@ pub fn read_user<T: Copy>(from: u64) -> T {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: as in [`read`].
     unsafe {
-        bpf_probe_read_user(value.as_mut_ptr().cast::<c_void>(), size_of::<T>() as u32, from as *const c_void);
+        bpf_probe_read_user(
+            value.as_mut_ptr().cast::<c_void>(),
+            size_of::<T>() as u32,
+            from as *const c_void,
+        );
         value.assume_init()
     }
 }
@@ -166,5 +173,8 @@ pub fn read_user<T: Copy>(from: u64) -> T {
 /// are verified by themselves insist on.
 #[inline(always)]
 pub fn argument(ctx: &impl EbpfContext, place: u32) -> u64 {
-    read(ctx.as_ptr().cast_const().cast(), place * size_of::<u64>() as u32)
+    read(
+        ctx.as_ptr().cast_const().cast(),
+        place * size_of::<u64>() as u32,
+    )
 }

@@ -49,7 +49,10 @@ pub fn describe(file: Address, object: &mut Object) {
     object.rdev = read(inode, fact!(inode_rdev));
 
     object.kind = match file::mode(inode) & file::S_IFMT {
-        0o140_000 => describe_socket(follow(follow(file, fact!(file_private_data)), fact!(socket_sk)), object),
+        0o140_000 => describe_socket(
+            follow(follow(file, fact!(file_private_data)), fact!(socket_sk)),
+            object,
+        ),
         0o120_000 => OBJECT_ANONYMOUS,
         0o100_000 if file::is_memfd(follow(file, fact!(file_path_dentry))) => OBJECT_MEMFD,
         0o100_000 => OBJECT_FILE,
@@ -80,7 +83,11 @@ fn describe_character(file: Address, object: &mut Object) -> u8 {
     if real != 0 {
         object.rdev = real;
     }
-    if matches!(object.rdev >> 20, 2 | 128..=135) { OBJECT_PTY_MASTER } else { OBJECT_TTY }
+    if matches!(object.rdev >> 20, 2 | 128..=135) {
+        OBJECT_PTY_MASTER
+    } else {
+        OBJECT_TTY
+    }
 }
 
 /// Fills in the socket part of `object` from a `struct sock`.

@@ -39,14 +39,20 @@ impl Location {
     #[inline(always)]
     pub fn root(task: Address) -> Self {
         let fs = follow(task, fact!(task_fs));
-        Self { mnt: follow(fs, fact!(fs_root_mnt)), dentry: follow(fs, fact!(fs_root_dentry)) }
+        Self {
+            mnt: follow(fs, fact!(fs_root_mnt)),
+            dentry: follow(fs, fact!(fs_root_dentry)),
+        }
     }
 
     /// Working directory of a task.
     #[inline(always)]
     pub fn working_directory(task: Address) -> Self {
         let fs = follow(task, fact!(task_fs));
-        Self { mnt: follow(fs, fact!(fs_pwd_mnt)), dentry: follow(fs, fact!(fs_pwd_dentry)) }
+        Self {
+            mnt: follow(fs, fact!(fs_pwd_mnt)),
+            dentry: follow(fs, fact!(fs_pwd_dentry)),
+        }
     }
 }
 
@@ -83,15 +89,25 @@ pub fn walk(location: Location, slot: u32) -> Walked {
 /// in it, `len` bytes long, in `buffer(slot)[start..PATH_MAX]`.
 #[inline(always)]
 pub fn walk_to_entry(location: Location, name: Address, len: usize, slot: u32) -> Walked {
-    let start = buffer(slot).map_or(PATH_MAX, |buffer| prepend(buffer, PATH_MAX, name, len, true));
+    let start = buffer(slot).map_or(PATH_MAX, |buffer| {
+        prepend(buffer, PATH_MAX, name, len, true)
+    });
     walk_before(start, location, slot)
 }
 
 /// Puts the path of `location` before what begins at `start`.
 #[inline(always)]
 fn walk_before(start: usize, location: Location, slot: u32) -> Walked {
-    let result = path_walk(location.mnt as u64, location.dentry as u64, slot, start as u32);
-    Walked { start: (result & PATH_MAX as u64) as usize, truncated: result & TRUNCATED != 0 }
+    let result = path_walk(
+        location.mnt as u64,
+        location.dentry as u64,
+        slot,
+        start as u32,
+    );
+    Walked {
+        start: (result & PATH_MAX as u64) as usize,
+        truncated: result & TRUNCATED != 0,
+    }
 }
 
 /// Set in the result of [`path_walk`] when the root was not reached.

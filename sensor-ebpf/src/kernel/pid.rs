@@ -13,7 +13,10 @@ const SLOT_MASK: u64 = 63;
 #[inline(always)]
 pub fn find(number: u32) -> Address {
     let namespace = task::pid_namespace(task::current());
-    task_of(lookup(follow(namespace, fact!(pid_ns_idr)), u64::from(number)))
+    task_of(lookup(
+        follow(namespace, fact!(pid_ns_idr)),
+        u64::from(number),
+    ))
 }
 
 /// The task of a thread or process `struct pid` (`pid_task`, `PIDTYPE_PID` being 0).
@@ -42,5 +45,9 @@ fn lookup(head: Address, index: u64) -> Address {
         let at = (slot & SLOT_MASK) as usize * size_of::<usize>();
         entry = follow(node.wrapping_add(at), fact!(xa_node_slots));
     }
-    if entry as usize & 3 == 0 { entry } else { core::ptr::null() }
+    if entry as usize & 3 == 0 {
+        entry
+    } else {
+        core::ptr::null()
+    }
 }

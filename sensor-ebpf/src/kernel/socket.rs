@@ -46,9 +46,17 @@ impl AtDescriptor {
         let socket = follow(file, fact!(file_private_data));
         Probed::view::<SOCKET_WORDS, _>(socket, |view| {
             if !file.is_null() && core::ptr::eq(Typed::follow(view, fact!(socket_file)), file) {
-                Self { socket, sk: Typed::follow(view, fact!(socket_sk)), file }
+                Self {
+                    socket,
+                    sk: Typed::follow(view, fact!(socket_sk)),
+                    file,
+                }
             } else {
-                Self { socket: core::ptr::null(), sk: core::ptr::null(), file }
+                Self {
+                    socket: core::ptr::null(),
+                    sk: core::ptr::null(),
+                    file,
+                }
             }
         })
     }
@@ -110,7 +118,10 @@ pub fn describe<M: Memory>(sk: Address, inode: u64, flow: &mut Flow) {
 /// Inode number of a `struct socket` that has a file; 0 for null.
 #[inline(always)]
 pub fn inode<M: Memory>(socket: Address) -> u64 {
-    M::read(M::follow(M::follow(socket, fact!(socket_file)), fact!(file_inode)), fact!(inode_ino))
+    M::read(
+        M::follow(M::follow(socket, fact!(socket_file)), fact!(file_inode)),
+        fact!(inode_ino),
+    )
 }
 
 /// An IPv4 address, in network order, where there is room for an IPv6 one.
@@ -170,12 +181,16 @@ impl Target {
         // data for which zeros are valid.
         unsafe {
             match self {
-                Self::Kernel(from) => {
-                    bpf_probe_read_kernel(to, size_of::<T>() as u32, from.wrapping_add(offset).cast())
-                }
-                Self::User(from) => {
-                    bpf_probe_read_user(to, size_of::<T>() as u32, from.wrapping_add(offset as u64) as *const _)
-                }
+                Self::Kernel(from) => bpf_probe_read_kernel(
+                    to,
+                    size_of::<T>() as u32,
+                    from.wrapping_add(offset).cast(),
+                ),
+                Self::User(from) => bpf_probe_read_user(
+                    to,
+                    size_of::<T>() as u32,
+                    from.wrapping_add(offset as u64) as *const _,
+                ),
             };
             value.assume_init()
         }

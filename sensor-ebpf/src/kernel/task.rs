@@ -188,11 +188,17 @@ fn identify_through<M: Memory>(task: Address, subject: &mut Subject) {
         subject.pid_ns = read(follow(innermost, fact!(upid_ns)), fact!(pid_ns_inum));
     }
 
-    let session = M::follow(signal, fact!(signal_pids) + fact!(pid_type_sid) * size_of::<usize>() as u32);
+    let session = M::follow(
+        signal,
+        fact!(signal_pids) + fact!(pid_type_sid) * size_of::<usize>() as u32,
+    );
     subject.session = global_pid::<M>(session);
     subject.tty = terminal::<M>(M::follow(signal, fact!(signal_tty)));
 
-    let cgroup = M::follow(M::follow(task, fact!(task_cgroups)), fact!(css_set_dfl_cgrp));
+    let cgroup = M::follow(
+        M::follow(task, fact!(task_cgroups)),
+        fact!(css_set_dfl_cgrp),
+    );
     subject.cgroup_id = M::read(M::follow(cgroup, fact!(cgroup_kn)), fact!(kernfs_id));
 }
 
@@ -240,5 +246,9 @@ pub fn terminal<M: Memory>(tty: Address) -> u32 {
 /// A member that not every kernel has, `u32::MAX` (audit's "unset") without it.
 #[inline(always)]
 fn optional_u32<M: Memory>(base: Address, offset: u32) -> u32 {
-    if offset == MISSING { u32::MAX } else { M::read(base, offset) }
+    if offset == MISSING {
+        u32::MAX
+    } else {
+        M::read(base, offset)
+    }
 }

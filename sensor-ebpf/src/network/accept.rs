@@ -45,7 +45,10 @@ pub fn stream_accept(ctx: FExitContext) -> i32 {
 pub fn mptcp_accept(ctx: FExitContext) -> i32 {
     if outcome(&ctx) == 0 {
         let socket: Address = ctx.arg::<*const u8>(1);
-        accepted_any(socket::sock_of::<Typed>(socket), socket::inode::<Typed>(socket));
+        accepted_any(
+            socket::sock_of::<Typed>(socket),
+            socket::inode::<Typed>(socket),
+        );
     }
     0
 }
@@ -56,7 +59,11 @@ pub fn mptcp_accept(ctx: FExitContext) -> i32 {
 /// variable, which is refused.
 #[inline(always)]
 fn outcome(ctx: &FExitContext) -> i32 {
-    if fact!(inet_accept_args) == 4 { black_box(ctx.arg(4)) } else { ctx.arg(3) }
+    if fact!(inet_accept_args) == 4 {
+        black_box(ctx.arg(4))
+    } else {
+        ctx.arg(3)
+    }
 }
 
 /// Sees: `accept` and `accept4` (`net/socket.c`), whatever the family.

@@ -79,7 +79,12 @@ pub fn connect_exit(ctx: TracePointContext) -> u32 {
     let call = Call::from(&ctx);
     let found = AtDescriptor::find(call.argument::<0>() as u32);
     if !found.socket.is_null() {
-        returned(found.socket, found.sk, Target::User(call.argument::<1>()), result);
+        returned(
+            found.socket,
+            found.sk,
+            Target::User(call.argument::<1>()),
+            result,
+        );
     }
     0
 }

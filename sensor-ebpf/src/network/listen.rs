@@ -19,7 +19,9 @@ pub(super) fn begun(sk: Address) {
         return;
     }
     if Typed::read::<u16>(sk, fact!(sk_num)) == 0 {
-        Connection::with(LISTENING, tcp::inode(sk), |connection| connection.remember(sk));
+        Connection::with(LISTENING, tcp::inode(sk), |connection| {
+            connection.remember(sk)
+        });
     } else {
         report::<Typed>(sk, tcp::inode(sk));
     }
@@ -33,7 +35,11 @@ pub(super) fn begun(sk: Address) {
 #[fexit]
 pub fn stream_listen(ctx: FExitContext) -> i32 {
     let socket = ctx.arg::<*const u8>(0);
-    returned(socket::sock_of::<Typed>(socket), socket::inode::<Typed>(socket), ctx.arg::<i32>(2));
+    returned(
+        socket::sock_of::<Typed>(socket),
+        socket::inode::<Typed>(socket),
+        ctx.arg::<i32>(2),
+    );
     0
 }
 
@@ -44,7 +50,11 @@ pub fn stream_listen(ctx: FExitContext) -> i32 {
 #[fexit]
 pub fn mptcp_listen(ctx: FExitContext) -> i32 {
     let socket = ctx.arg::<*const u8>(0);
-    returned(socket::sock_of::<Typed>(socket), socket::inode::<Typed>(socket), ctx.arg::<i32>(2));
+    returned(
+        socket::sock_of::<Typed>(socket),
+        socket::inode::<Typed>(socket),
+        ctx.arg::<i32>(2),
+    );
     0
 }
 

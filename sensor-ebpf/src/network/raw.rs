@@ -30,9 +30,14 @@ const SOCK_TYPE_MASK: u16 = 0xf;
 pub fn socket_created(ctx: FExitContext) -> i32 {
     let for_kernel: i32 = ctx.arg(4);
     let result: i32 = ctx.arg(5);
-    if result == 0 && for_kernel == 0 && is_raw(ctx.arg::<i32>(1) as u16, ctx.arg::<i32>(2) as u16) {
+    if result == 0 && for_kernel == 0 && is_raw(ctx.arg::<i32>(1) as u16, ctx.arg::<i32>(2) as u16)
+    {
         let socket: Address = ctx.arg::<*const u8>(0);
-        created(socket, socket::sock_of::<Typed>(socket), ctx.arg::<i32>(3) as u32);
+        created(
+            socket,
+            socket::sock_of::<Typed>(socket),
+            ctx.arg::<i32>(3) as u32,
+        );
     }
     0
 }

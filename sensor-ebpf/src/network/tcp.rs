@@ -86,7 +86,9 @@ fn closed(sk: Address, old: i32) {
         return;
     }
     let owner = owned(sk);
-    let connecting = owner.as_ref().is_some_and(|connection| connection.phase == CONNECTING);
+    let connecting = owner
+        .as_ref()
+        .is_some_and(|connection| connection.phase == CONNECTING);
     if connecting || old == SYN_SENT {
         refused(sk, owner);
     } else if owner.is_some() || old != SYN_RECV {
@@ -102,7 +104,9 @@ fn refused(sk: Address, owner: Option<&'static mut Connection>) {
     let error: u32 = Typed::read(sk, fact!(sk_err));
     let mut flags = 0;
     if error == 0 {
-        if Typed::read::<u32>(Typed::follow(sk, fact!(sk_socket)), fact!(socket_state)) != SS_CONNECTING {
+        if Typed::read::<u32>(Typed::follow(sk, fact!(sk_socket)), fact!(socket_state))
+            != SS_CONNECTING
+        {
             if let Some(connection) = owner {
                 connection.phase = FAILED;
             }
@@ -130,7 +134,11 @@ fn report(sk: Address, owner: Option<&Connection>, error: u32, flags: u32) -> u6
     let mut boot_ns = 0;
     emit::seen(TCP_CONNECT);
     emit::fixed::<Connect>(TCP_CONNECT, LANE_PROCESS, |record| {
-        emit::attribute(owner.map(|connection| &connection.subject), &mut record.header, &mut record.subject);
+        emit::attribute(
+            owner.map(|connection| &connection.subject),
+            &mut record.header,
+            &mut record.subject,
+        );
         socket::describe::<Typed>(sk, inode(sk), &mut record.flow);
         record.started_boot_ns = owner.map_or(0, |connection| connection.since_boot_ns);
         record.error = error;
@@ -145,7 +153,11 @@ fn ended(sk: Address, owner: Option<&'static mut Connection>) {
     let owner = owner.as_deref();
     emit::seen(TCP_CLOSE);
     emit::fixed::<Close>(TCP_CLOSE, LANE_PROCESS, |record| {
-        emit::attribute(owner.map(|connection| &connection.subject), &mut record.header, &mut record.subject);
+        emit::attribute(
+            owner.map(|connection| &connection.subject),
+            &mut record.header,
+            &mut record.subject,
+        );
         socket::describe::<Typed>(sk, inode(sk), &mut record.flow);
         record.opened_boot_ns = owner.map_or(0, |connection| connection.since_boot_ns);
         record.flags = match owner.map(|connection| connection.phase) {

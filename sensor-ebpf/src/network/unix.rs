@@ -63,7 +63,13 @@ pub(super) fn connected(socket: Address, sk: Address, result: i32) {
 fn describe_name(sk: Address, tail: &mut Tail) {
     let dentry = follow(sk, fact!(unix_path_dentry));
     if !dentry.is_null() {
-        tail.path(tail::PATH, Location { mnt: follow(sk, fact!(unix_path_mnt)), dentry });
+        tail.path(
+            tail::PATH,
+            Location {
+                mnt: follow(sk, fact!(unix_path_mnt)),
+                dentry,
+            },
+        );
         return;
     }
     let address = follow(sk, fact!(unix_addr));

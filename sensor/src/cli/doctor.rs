@@ -49,7 +49,10 @@ struct Report {
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let report = examine();
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::refused)?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&report).map_err(Failure::refused)?
+        );
     } else {
         print!("{}", text(&report));
     }
@@ -62,7 +65,13 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
 
 fn examine() -> Report {
     // Rings of the smallest size: nothing is read from them.
-    let outcome = load::load(Sizes { process_ring: 64 * 1024, file_ring: 64 * 1024 }, &Selection::all());
+    let outcome = load::load(
+        Sizes {
+            process_ring: 64 * 1024,
+            file_ring: 64 * 1024,
+        },
+        &Selection::all(),
+    );
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
         kernel: first_line("/proc/sys/kernel/osrelease"),
@@ -78,9 +87,17 @@ fn examine() -> Report {
         Ok(loaded) => {
             report.services = loaded.served.iter().map(Service::from).collect();
             report.programs = loaded.programs();
-            report.missing_facts =
-                loaded.facts.by_name().into_iter().filter_map(|(name, value)| value.is_none().then_some(name)).collect();
-            let served = report.services.iter().filter(|service| !service.hooks.is_empty()).count();
+            report.missing_facts = loaded
+                .facts
+                .by_name()
+                .into_iter()
+                .filter_map(|(name, value)| value.is_none().then_some(name))
+                .collect();
+            let served = report
+                .services
+                .iter()
+                .filter(|service| !service.hooks.is_empty())
+                .count();
             report.verdict = match served {
                 0 => "blind",
                 served if served < report.services.len() => "degraded",
@@ -173,7 +190,11 @@ fn memlock() -> String {
         libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit);
         limit.rlim_cur
     };
-    if limit == libc::RLIM_INFINITY { "unlimited".to_owned() } else { format!("{limit} bytes, raised at start where needed") }
+    if limit == libc::RLIM_INFINITY {
+        "unlimited".to_owned()
+    } else {
+        format!("{limit} bytes, raised at start where needed")
+    }
 }
 
 /// Where a file system of this type is mounted.
@@ -187,7 +208,10 @@ fn mounted(kind: &str) -> Option<String> {
 }
 
 fn first_line(path: &str) -> String {
-    fs::read_to_string(path).ok().and_then(|text| text.lines().next().map(str::to_owned)).unwrap_or_else(|| "?".to_owned())
+    fs::read_to_string(path)
+        .ok()
+        .and_then(|text| text.lines().next().map(str::to_owned))
+        .unwrap_or_else(|| "?".to_owned())
 }
 
 fn text(report: &Report) -> String {
@@ -207,7 +231,10 @@ fn text(report: &Report) -> String {
         }
     }
     if !report.services.is_empty() {
-        text.push_str(&format!("\n    {:<12} {:<44} {}\n", "EVENTS", "HOOKS", "NOT SEEN THIS WAY"));
+        text.push_str(&format!(
+            "\n    {:<12} {:<44} {}\n",
+            "EVENTS", "HOOKS", "NOT SEEN THIS WAY"
+        ));
     }
     for service in &report.services {
         let mark = match (service.hooks.is_empty(), service.fallback) {
@@ -215,14 +242,24 @@ fn text(report: &Report) -> String {
             (false, true) => "~   ",
             (false, false) => "ok  ",
         };
-        let hooks = if service.hooks.is_empty() { "none".to_owned() } else { service.hooks.join(", ") };
-        text.push_str(&format!("{mark}{:<12} {hooks:<44} {}\n", service.name, service.misses));
+        let hooks = if service.hooks.is_empty() {
+            "none".to_owned()
+        } else {
+            service.hooks.join(", ")
+        };
+        text.push_str(&format!(
+            "{mark}{:<12} {hooks:<44} {}\n",
+            service.name, service.misses
+        ));
         for refusal in &service.refusals {
             text.push_str(&format!("    {:<12} refused: {refusal}\n", ""));
         }
     }
     if !report.missing_facts.is_empty() {
-        text.push_str(&format!("\nnot in this kernel's types: {}\n", report.missing_facts.join(", ")));
+        text.push_str(&format!(
+            "\nnot in this kernel's types: {}\n",
+            report.missing_facts.join(", ")
+        ));
     }
     text.push_str("\nok preferred hook   ~ fallback   - missing\n");
     text

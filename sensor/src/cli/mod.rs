@@ -51,12 +51,18 @@ pub struct Failure {
 impl Failure {
     /// Wrong usage or configuration.
     pub fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: USAGE, error: error.into() }
+        Self {
+            code: USAGE,
+            error: error.into(),
+        }
     }
 
     /// The system refuses something.
     pub fn refused(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: REFUSED, error: error.into() }
+        Self {
+            code: REFUSED,
+            error: error.into(),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //! takes everything down again in the order that loses nothing.
 
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -57,7 +57,9 @@ pub struct Arguments {
 /// A number with a unit: ms, s, m or h.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no time; try 30s, 5m or 1h"))?;
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("{text:?} is no time; try 30s, 5m or 1h"))?;
     match text.get(digits.len()..) {
         Some("ms") => Ok(Duration::from_millis(number)),
         Some("s" | "") => Ok(Duration::from_secs(number)),
@@ -93,8 +95,14 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Selection::all()
     } else {
         Selection::parse(config.events.iter().map(String::as_str)).map_err(|name| {
-            let known = sensor_common::kind::ALL.iter().map(|(_, _, name)| *name).collect::<Vec<_>>();
-            Failure::usage(anyhow!("no kind of event is called {name:?}; there are {}", known.join(", ")))
+            let known = sensor_common::kind::ALL
+                .iter()
+                .map(|(_, _, name)| *name)
+                .collect::<Vec<_>>();
+            Failure::usage(anyhow!(
+                "no kind of event is called {name:?}; there are {}",
+                known.join(", ")
+            ))
         })?
     };
     require_privileges()?;
@@ -120,7 +128,10 @@ fn require_privileges() -> Result<(), Failure> {
     } else {
         "this needs root: try `sudo sensor run`"
     };
-    Err(Failure::refused(anyhow!("missing privileges: {}; {advice}", missing.join(", "))))
+    Err(Failure::refused(anyhow!(
+        "missing privileges: {}; {advice}",
+        missing.join(", ")
+    )))
 }
 
 fn watch(
@@ -132,30 +143,58 @@ fn watch(
     mut loaded: Loaded,
 ) -> anyhow::Result<u8> {
     let filters = Filters::new(&mut loaded.ebpf, config.files.rules()?)?;
-    let mut take = |name| loaded.ebpf.take_map(name).with_context(|| format!("no map {name} in the object"));
+    let mut take = |name| {
+        loaded
+            .ebpf
+            .take_map(name)
+            .with_context(|| format!("no map {name} in the object"))
+    };
     let rings = Lanes {
         process: RingBuf::try_from(take("RING_PROCESS")?)?,
         file: RingBuf::try_from(take("RING_FILE")?)?,
     };
     let kernel = KernelSide::new(PerCpuArray::try_from(take("COUNTS")?)?);
     let counters = Arc::new(UserSide::default());
-    let status = Arc::new(Status::new(&loaded.served, kernel, Programs::of(&loaded.ebpf), Arc::clone(&counters)));
+    let status = Arc::new(Status::new(
+        &loaded.served,
+        kernel,
+        Programs::of(&loaded.ebpf),
+        Arc::clone(&counters),
+    ));
 
     let style = Style::for_stream(std::io::stdout());
-    let output = config.output.unwrap_or(if style.width > 0 { Output::Pretty } else { Output::Json });
+    let output = config.output.unwrap_or(if style.width > 0 {
+        Output::Pretty
+    } else {
+        Output::Json
+    });
     let writer = Writer::new(std::io::stdout(), output, config.schema, style);
     let tracker = Tracker::new(config.limits.processes)?;
     let (producer, consumer) = reader::queues();
     let (rules, new_rules) = mpsc::channel();
-    let pipeline =
-        Pipeline::new(consumer, random(), tracker, filters, new_rules, writer, selection, Arc::clone(&status));
+    let pipeline = Pipeline::new(
+        consumer,
+        random(),
+        tracker,
+        filters,
+        new_rules,
+        writer,
+        selection,
+        Arc::clone(&status),
+    );
 
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    let pipeline = thread::Builder::new().name("pipeline".to_owned()).spawn(move || pipeline.run(&stopped))?;
+    let pipeline = thread::Builder::new()
+        .name("pipeline".to_owned())
+        .spawn(move || pipeline.run(&stopped))?;
     let reader = Reader::start(rings, producer, counters, pipeline.thread().clone())?;
 
-    let reload = Reload { path: reload, rules, pipeline: pipeline.thread().clone() };
+    let reload = Reload {
+        path: reload,
+        rules,
+        pipeline: pipeline.thread().clone(),
+    };
     let reason = wait(config, duration, reload, &instance, &status, &mut loaded)?;
     tracing::debug!(reason, "stopping");
 
@@ -201,7 +240,9 @@ impl Reload {
         match rules {
             // It can only fail when the pipeline has ended, and then all of this ends.
             Ok(rules) => drop(self.rules.send(rules)),
-            Err(error) => tracing::error!(%error, "the configuration is not usable; the old one stays in force"),
+            Err(error) => {
+                tracing::error!(%error, "the configuration is not usable; the old one stays in force")
+            }
         }
         self.pipeline.unpark();
     }
@@ -217,13 +258,19 @@ fn wait(
     loaded: &mut Loaded,
 ) -> anyhow::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let control = Control::listen(instance, Arc::clone(status))
-            .with_context(|| format!("no control socket in {}", config.runtime_directory.display()))?;
+        let control = Control::listen(instance, Arc::clone(status)).with_context(|| {
+            format!(
+                "no control socket in {}",
+                config.runtime_directory.display()
+            )
+        })?;
         let end = async {
             match duration {
                 Some(duration) => tokio::time::sleep(duration).await,

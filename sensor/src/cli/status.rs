@@ -22,7 +22,10 @@ pub struct Arguments {
 
 /// Prints the answer; says no when the sensor does not see everything.
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
-    let directory = arguments.runtime_directory.clone().unwrap_or_else(|| Config::default().runtime_directory);
+    let directory = arguments
+        .runtime_directory
+        .clone()
+        .unwrap_or_else(|| Config::default().runtime_directory);
     let answer = ask(&directory, "status").map_err(|error| {
         Failure::refused(anyhow!(
             "no sensor answers in {}: {error}. Is one running, and are you root?",
@@ -40,7 +43,13 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     } else {
         print!("{}", text(&report));
     }
-    Ok(if report.get("verdict").and_then(Value::as_str) == Some("healthy") { OK } else { NO })
+    Ok(
+        if report.get("verdict").and_then(Value::as_str) == Some("healthy") {
+            OK
+        } else {
+            NO
+        },
+    )
 }
 
 fn text(report: &Value) -> String {
@@ -78,5 +87,7 @@ fn text(report: &Value) -> String {
 
 /// Text without quotes, anything else as JSON has it.
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }

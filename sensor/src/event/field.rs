@@ -115,7 +115,11 @@ impl<'a> Fields<'a> {
     }
 
     /// Adds a list, if it is not empty.
-    pub fn put_list<V: Into<Value<'a>>>(&mut self, field: Field, values: impl IntoIterator<Item = V>) {
+    pub fn put_list<V: Into<Value<'a>>>(
+        &mut self,
+        field: Field,
+        values: impl IntoIterator<Item = V>,
+    ) {
         let values: Vec<_> = values.into_iter().map(Into::into).collect();
         if !values.is_empty() {
             self.put(field, Value::List(values));
@@ -129,13 +133,18 @@ impl<'a> Fields<'a> {
 
     /// The fields, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static Definition, &Value<'a>)> {
-        self.values.iter().map(|(field, value)| (field.definition(), value))
+        self.values
+            .iter()
+            .map(|(field, value)| (field.definition(), value))
     }
 
     /// The value of one field.
     #[must_use]
     pub fn get(&self, wanted: Field) -> Option<&Value<'a>> {
-        self.values.iter().find(|(field, _)| *field == wanted).map(|(_, value)| value)
+        self.values
+            .iter()
+            .find(|(field, _)| *field == wanted)
+            .map(|(_, value)| value)
     }
 }
 
@@ -422,8 +431,15 @@ pub fn documentation() -> String {
          | field | type | meaning |\n|---|---|---|\n",
     );
     for field in ALL {
-        let Definition { name, kind, meaning } = field.definition();
-        text.push_str(&format!("| `{name}` | {} | {meaning} |\n", format!("{kind:?}").to_lowercase()));
+        let Definition {
+            name,
+            kind,
+            meaning,
+        } = field.definition();
+        text.push_str(&format!(
+            "| `{name}` | {} | {meaning} |\n",
+            format!("{kind:?}").to_lowercase()
+        ));
     }
     text
 }
@@ -438,7 +454,11 @@ mod tests {
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(path, documentation()).unwrap();
         }
-        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), documentation(), "run with UPDATE_DOCS=1");
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap_or_default(),
+            documentation(),
+            "run with UPDATE_DOCS=1"
+        );
     }
 
     #[test]
@@ -454,7 +474,11 @@ mod tests {
     fn no_field_is_also_an_object() {
         for field in ALL {
             let prefix = format!("{}.", field.definition().name);
-            assert!(ALL.iter().all(|other| !other.definition().name.starts_with(&prefix)), "{prefix}");
+            assert!(
+                ALL.iter()
+                    .all(|other| !other.definition().name.starts_with(&prefix)),
+                "{prefix}"
+            );
         }
     }
 }

@@ -40,7 +40,10 @@ impl Name {
     /// A path by the kernel's account.
     #[must_use]
     pub const fn of_kernel(path: Box<str>) -> Self {
-        Self { path, source: Source::Kernel }
+        Self {
+            path,
+            source: Source::Kernel,
+        }
     }
 }
 
@@ -82,24 +85,48 @@ impl Access {
     pub const fn label(&self) -> Label {
         const FILE: &[&str] = &["file"];
         match self.kind {
-            AccessKind::Open if self.created => {
-                Label { name: "file.open", action: "file_create", category: FILE, kind: &["creation"] }
-            }
-            AccessKind::Open if self.truncated => {
-                Label { name: "file.open", action: "file_truncate_open", category: FILE, kind: &["change"] }
-            }
-            AccessKind::Open => Label { name: "file.open", action: "file_open", category: FILE, kind: &["access"] },
-            AccessKind::Close => {
-                Label { name: "file.close", action: "file_close", category: FILE, kind: &["change"] }
-            }
-            AccessKind::Read => Label { name: "file.read", action: "file_read", category: FILE, kind: &["access"] },
+            AccessKind::Open if self.created => Label {
+                name: "file.open",
+                action: "file_create",
+                category: FILE,
+                kind: &["creation"],
+            },
+            AccessKind::Open if self.truncated => Label {
+                name: "file.open",
+                action: "file_truncate_open",
+                category: FILE,
+                kind: &["change"],
+            },
+            AccessKind::Open => Label {
+                name: "file.open",
+                action: "file_open",
+                category: FILE,
+                kind: &["access"],
+            },
+            AccessKind::Close => Label {
+                name: "file.close",
+                action: "file_close",
+                category: FILE,
+                kind: &["change"],
+            },
+            AccessKind::Read => Label {
+                name: "file.read",
+                action: "file_read",
+                category: FILE,
+                kind: &["access"],
+            },
         }
     }
 
     fn words<'n>(&self) -> impl Iterator<Item = &'n str> + use<'n> {
-        [(self.reads, "read"), (self.writes, "write"), (self.created, "created"), (self.truncated, "truncated")]
-            .into_iter()
-            .filter_map(|(is, word)| is.then_some(word))
+        [
+            (self.reads, "read"),
+            (self.writes, "write"),
+            (self.created, "created"),
+            (self.truncated, "truncated"),
+        ]
+        .into_iter()
+        .filter_map(|(is, word)| is.then_some(word))
     }
 
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
@@ -196,33 +223,60 @@ impl Change {
     pub const fn label(&self) -> Label {
         const FILE: &[&str] = &["file"];
         match self.kind {
-            ChangeKind::Rename => {
-                Label { name: "file.rename", action: "file_rename", category: FILE, kind: &["change"] }
-            }
-            ChangeKind::Unlink if self.flags & AT_REMOVEDIR != 0 => {
-                Label { name: "file.unlink", action: "directory_remove", category: FILE, kind: &["deletion"] }
-            }
-            ChangeKind::Unlink => {
-                Label { name: "file.unlink", action: "file_unlink", category: FILE, kind: &["deletion"] }
-            }
-            ChangeKind::Link => {
-                Label { name: "file.link", action: "file_link", category: FILE, kind: &["creation"] }
-            }
-            ChangeKind::Symlink => {
-                Label { name: "file.symlink", action: "file_symlink", category: FILE, kind: &["creation"] }
-            }
-            ChangeKind::Chmod => {
-                Label { name: "file.chmod", action: "file_chmod", category: FILE, kind: &["change"] }
-            }
-            ChangeKind::Chown => {
-                Label { name: "file.chown", action: "file_chown", category: FILE, kind: &["change"] }
-            }
-            ChangeKind::Truncate => {
-                Label { name: "file.truncate", action: "file_truncate", category: FILE, kind: &["change"] }
-            }
-            ChangeKind::Mkdir => {
-                Label { name: "file.mkdir", action: "directory_create", category: FILE, kind: &["creation"] }
-            }
+            ChangeKind::Rename => Label {
+                name: "file.rename",
+                action: "file_rename",
+                category: FILE,
+                kind: &["change"],
+            },
+            ChangeKind::Unlink if self.flags & AT_REMOVEDIR != 0 => Label {
+                name: "file.unlink",
+                action: "directory_remove",
+                category: FILE,
+                kind: &["deletion"],
+            },
+            ChangeKind::Unlink => Label {
+                name: "file.unlink",
+                action: "file_unlink",
+                category: FILE,
+                kind: &["deletion"],
+            },
+            ChangeKind::Link => Label {
+                name: "file.link",
+                action: "file_link",
+                category: FILE,
+                kind: &["creation"],
+            },
+            ChangeKind::Symlink => Label {
+                name: "file.symlink",
+                action: "file_symlink",
+                category: FILE,
+                kind: &["creation"],
+            },
+            ChangeKind::Chmod => Label {
+                name: "file.chmod",
+                action: "file_chmod",
+                category: FILE,
+                kind: &["change"],
+            },
+            ChangeKind::Chown => Label {
+                name: "file.chown",
+                action: "file_chown",
+                category: FILE,
+                kind: &["change"],
+            },
+            ChangeKind::Truncate => Label {
+                name: "file.truncate",
+                action: "file_truncate",
+                category: FILE,
+                kind: &["change"],
+            },
+            ChangeKind::Mkdir => Label {
+                name: "file.mkdir",
+                action: "directory_create",
+                category: FILE,
+                kind: &["creation"],
+            },
         }
     }
 
@@ -236,7 +290,11 @@ impl Change {
     #[must_use]
     pub fn gained_set_id(&self) -> u32 {
         const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
-        let mode = self.file.as_ref().map(|file| file.mode).or(self.asked.map(|asked| asked.mode));
+        let mode = self
+            .file
+            .as_ref()
+            .map(|file| file.mode)
+            .or(self.asked.map(|asked| asked.mode));
         let before = self.before.map_or(0, |before| before.mode);
         match self.kind {
             ChangeKind::Chmod => mode.unwrap_or(0) & !before & SET_ID,
@@ -259,7 +317,9 @@ impl Change {
         }
         if let Some(before) = self.before {
             match self.kind {
-                ChangeKind::Chmod => fields.put(Field::SensorFileBeforeMode, permissions(before.mode)),
+                ChangeKind::Chmod => {
+                    fields.put(Field::SensorFileBeforeMode, permissions(before.mode))
+                }
                 ChangeKind::Chown => {
                     fields.put(Field::SensorFileBeforeUid, before.uid.to_string());
                     fields.put(Field::SensorFileBeforeGid, before.gid.to_string());
@@ -275,7 +335,10 @@ impl Change {
             fields.put(Field::SensorFileReplacedUid, replaced.uid.to_string());
         }
         if self.kind == ChangeKind::Rename {
-            fields.put_list(Field::SensorFileFlags, flags::names(self.flags.into(), RENAME_FLAGS));
+            fields.put_list(
+                Field::SensorFileFlags,
+                flags::names(self.flags.into(), RENAME_FLAGS),
+            );
         }
     }
 
@@ -283,8 +346,14 @@ impl Change {
         match self.kind {
             ChangeKind::Chmod => fields.put(Field::FileMode, permissions(asked.mode)),
             ChangeKind::Chown => {
-                fields.put_some(Field::FileUid, (asked.uid != u32::MAX).then(|| asked.uid.to_string()));
-                fields.put_some(Field::FileGid, (asked.gid != u32::MAX).then(|| asked.gid.to_string()));
+                fields.put_some(
+                    Field::FileUid,
+                    (asked.uid != u32::MAX).then(|| asked.uid.to_string()),
+                );
+                fields.put_some(
+                    Field::FileGid,
+                    (asked.gid != u32::MAX).then(|| asked.gid.to_string()),
+                );
             }
             ChangeKind::Truncate => fields.put(Field::FileSize, bytes(asked.size)),
             _ => {}
@@ -298,13 +367,21 @@ impl Change {
             (_, None, Some(text)) => format!("{path} → {text}"),
             _ => path.to_string(),
         };
-        let now = self.file.as_ref().map(|file| (file.mode, file.uid, file.gid, file.size));
-        let now = now.or(self.asked.map(|asked| (asked.mode, asked.uid, asked.gid, asked.size)));
+        let now = self
+            .file
+            .as_ref()
+            .map(|file| (file.mode, file.uid, file.gid, file.size));
+        let now = now.or(self
+            .asked
+            .map(|asked| (asked.mode, asked.uid, asked.gid, asked.size)));
         if let Some((mode, uid, gid, size)) = now {
             let before = self.before;
             match self.kind {
                 ChangeKind::Chmod => {
-                    text.push_str(&from_to(before.map(|before| permissions(before.mode)), &permissions(mode)));
+                    text.push_str(&from_to(
+                        before.map(|before| permissions(before.mode)),
+                        &permissions(mode),
+                    ));
                 }
                 ChangeKind::Chown => {
                     let was = before.map(|before| format!("{}:{}", before.uid, before.gid));
@@ -331,7 +408,10 @@ impl Change {
 }
 
 fn from_to(before: Option<String>, after: &str) -> String {
-    before.map_or_else(|| format!(" {after}"), |before| format!(" {before} → {after}"))
+    before.map_or_else(
+        || format!(" {after}"),
+        |before| format!(" {before} → {after}"),
+    )
 }
 
 /// An id as `chown` takes it: -1 for unchanged.
@@ -361,8 +441,13 @@ fn open_flag_names<'n>(flags: u32) -> impl Iterator<Item = &'n str> {
 fn put_path<'a>(fields: &mut Fields<'a>, path: &'a str, source: Source) {
     fields.put(Field::FilePath, path);
     fields.put(Field::SensorFilePathSource, source.name());
-    let Some((directory, name)) = path.rsplit_once('/') else { return };
-    fields.put(Field::FileDirectory, if directory.is_empty() { "/" } else { directory });
+    let Some((directory, name)) = path.rsplit_once('/') else {
+        return;
+    };
+    fields.put(
+        Field::FileDirectory,
+        if directory.is_empty() { "/" } else { directory },
+    );
     if !name.is_empty() {
         fields.put(Field::FileName, name);
     }
@@ -376,7 +461,10 @@ fn put_path<'a>(fields: &mut Fields<'a>, path: &'a str, source: Source) {
 
 fn put_identity(fields: &mut Fields<'_>, file: &FileIdentity) {
     fields.put(Field::FileInode, file.inode.to_string());
-    fields.put(Field::FileDevice, format!("{}:{}", file.device >> 20, file.device & 0xf_ffff));
+    fields.put(
+        Field::FileDevice,
+        format!("{}:{}", file.device >> 20, file.device & 0xf_ffff),
+    );
     fields.put(Field::FileMode, permissions(file.mode));
     fields.put(Field::FileSize, bytes(file.size));
     fields.put(Field::FileUid, file.uid.to_string());
@@ -412,14 +500,19 @@ fn traits<'n>(file: &FileIdentity) -> impl Iterator<Item = &'n str> + use<'n> {
         (regular && file.mode & 0o111 != 0, "executable"),
         (regular && file.mode & libc::S_ISUID != 0, "setuid"),
         (regular && file.mode & libc::S_ISGID != 0, "setgid"),
-        (regular && file.mode & libc::S_IWOTH != 0, "writable_by_others"),
+        (
+            regular && file.mode & libc::S_IWOTH != 0,
+            "writable_by_others",
+        ),
     ]
     .into_iter()
     .filter_map(|(is, name)| is.then_some(name))
 }
 
 fn push_traits(text: &mut String, file: &FileIdentity) {
-    for name in traits(file).filter(|name| matches!(*name, "memfd" | "deleted" | "setuid" | "setgid")) {
+    for name in
+        traits(file).filter(|name| matches!(*name, "memfd" | "deleted" | "setuid" | "setgid"))
+    {
         text.push_str(" !");
         text.push_str(name);
     }
@@ -455,7 +548,12 @@ mod tests {
             text: None,
             file: Some(file(after)),
             replaced: None,
-            before: before.map(|mode| Attributes { size: 0, mode, uid: 0, gid: 0 }),
+            before: before.map(|mode| Attributes {
+                size: 0,
+                mode,
+                uid: 0,
+                gid: 0,
+            }),
             asked: None,
             flags: 0,
         }
@@ -466,7 +564,10 @@ mod tests {
         let became = chmod(Some(0o100_755), 0o104_755);
         assert_eq!(became.summary(), "/tmp/x 0755 → 4755 !setuid");
         assert_eq!(chmod(Some(0o104_755), 0o104_711).gained_set_id(), 0);
-        assert_eq!(chmod(None, 0o106_755).summary(), "/tmp/x 6755 !setuid !setgid");
+        assert_eq!(
+            chmod(None, 0o106_755).summary(),
+            "/tmp/x 6755 !setuid !setgid"
+        );
     }
 
     #[test]
@@ -482,8 +583,14 @@ mod tests {
         rename.put(&mut fields);
         assert_eq!(fields.get(Field::FilePath), Some(&"/srv/x.php".into()));
         assert_eq!(fields.get(Field::FileExtension), Some(&"php".into()));
-        assert_eq!(fields.get(Field::SensorFilePreviousPath), Some(&"/srv/.x.php.tmp".into()));
-        assert_eq!(rename.summary(), "/srv/.x.php.tmp → /srv/x.php replacing 5 bytes");
+        assert_eq!(
+            fields.get(Field::SensorFilePreviousPath),
+            Some(&"/srv/.x.php.tmp".into())
+        );
+        assert_eq!(
+            rename.summary(),
+            "/srv/.x.php.tmp → /srv/x.php replacing 5 bytes"
+        );
     }
 
     #[test]
@@ -497,7 +604,8 @@ mod tests {
 
     #[test]
     fn open_flags_are_spelled_with_the_access_mode_first() {
-        let names: Vec<_> = open_flag_names((libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL) as u32).collect();
+        let names: Vec<_> =
+            open_flag_names((libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL) as u32).collect();
         assert_eq!(names, ["O_WRONLY", "O_CREAT", "O_EXCL"]);
         assert_eq!(open_flag_names(0).collect::<Vec<_>>(), ["O_RDONLY"]);
     }

@@ -5,7 +5,9 @@ pub type Names = &'static [(u64, &'static str)];
 
 /// Names of the bits that are set; bits without a name are left out.
 pub fn names<'n>(set: u64, table: Names) -> impl Iterator<Item = &'n str> {
-    table.iter().filter_map(move |(bit, name)| (set & bit != 0).then_some(*name))
+    table
+        .iter()
+        .filter_map(move |(bit, name)| (set & bit != 0).then_some(*name))
 }
 
 /// Name of a number, or the number itself.
@@ -219,7 +221,11 @@ pub const OPEN_FLAGS: Names = &[
 ];
 
 /// Flags of `renameat2` (`linux/fs.h`).
-pub const RENAME_FLAGS: Names = &[(1, "RENAME_NOREPLACE"), (2, "RENAME_EXCHANGE"), (4, "RENAME_WHITEOUT")];
+pub const RENAME_FLAGS: Names = &[
+    (1, "RENAME_NOREPLACE"),
+    (2, "RENAME_EXCHANGE"),
+    (4, "RENAME_WHITEOUT"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -227,7 +233,10 @@ mod tests {
 
     #[test]
     fn bits_have_names_and_unknown_ones_none() {
-        assert_eq!(names(0x0402_0000 | 1, NAMESPACES).collect::<Vec<_>>(), ["mnt", "uts"]);
+        assert_eq!(
+            names(0x0402_0000 | 1, NAMESPACES).collect::<Vec<_>>(),
+            ["mnt", "uts"]
+        );
         assert_eq!(name(9, SIGNALS), "SIGKILL");
         assert_eq!(name(64, SIGNALS), "64");
     }

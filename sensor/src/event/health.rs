@@ -5,8 +5,12 @@ use super::field::{Field, Fields, Value};
 use super::{Label, Stamp};
 
 /// Label of [`Lost`].
-pub const LOST: Label =
-    Label { name: "sensor.lost", action: "events-lost", category: &["host"], kind: &["error"] };
+pub const LOST: Label = Label {
+    name: "sensor.lost",
+    action: "events-lost",
+    category: &["host"],
+    kind: &["error"],
+};
 
 /// Events of one kind that were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,15 +91,24 @@ pub struct Health {
 impl Health {
     pub(super) const fn label(&self) -> Label {
         match self.change {
-            Change::Started => {
-                Label { name: "sensor.started", action: "sensor-started", category: &["host"], kind: &["start"] }
-            }
-            Change::Stopped => {
-                Label { name: "sensor.stopped", action: "sensor-stopped", category: &["host"], kind: &["end"] }
-            }
-            Change::Changed => {
-                Label { name: "sensor.health", action: "sensor-health", category: &["host"], kind: &["change"] }
-            }
+            Change::Started => Label {
+                name: "sensor.started",
+                action: "sensor-started",
+                category: &["host"],
+                kind: &["start"],
+            },
+            Change::Stopped => Label {
+                name: "sensor.stopped",
+                action: "sensor-stopped",
+                category: &["host"],
+                kind: &["end"],
+            },
+            Change::Changed => Label {
+                name: "sensor.health",
+                action: "sensor-health",
+                category: &["host"],
+                kind: &["change"],
+            },
         }
     }
 

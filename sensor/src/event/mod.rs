@@ -43,7 +43,11 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}-{}-{}-{}", self.run, self.lane, self.cpu, self.sequence)
+        write!(
+            f,
+            "{:08x}-{}-{}-{}",
+            self.run, self.lane, self.cpu, self.sequence
+        )
     }
 }
 

@@ -10,35 +10,73 @@ use super::flags::{self, ERRNO};
 use super::{Endpoint, Label, Stamp};
 
 /// Label of a TCP connect.
-pub const TCP_CONNECT: Label =
-    Label { name: "network.connect", action: "connect", category: &["network"], kind: &["connection", "start"] };
+pub const TCP_CONNECT: Label = Label {
+    name: "network.connect",
+    action: "connect",
+    category: &["network"],
+    kind: &["connection", "start"],
+};
 /// Label of a TCP connect that was forbidden.
-pub const TCP_CONNECT_DENIED: Label =
-    Label { kind: &["connection", "denied"], ..TCP_CONNECT };
+pub const TCP_CONNECT_DENIED: Label = Label {
+    kind: &["connection", "denied"],
+    ..TCP_CONNECT
+};
 /// Label of an accepted TCP connection.
-pub const TCP_ACCEPT: Label =
-    Label { name: "network.accept", action: "accept", category: &["network"], kind: &["connection", "start"] };
+pub const TCP_ACCEPT: Label = Label {
+    name: "network.accept",
+    action: "accept",
+    category: &["network"],
+    kind: &["connection", "start"],
+};
 /// Label of [`Listen`].
-pub const TCP_LISTEN: Label =
-    Label { name: "network.listen", action: "listen", category: &["network"], kind: &["start"] };
+pub const TCP_LISTEN: Label = Label {
+    name: "network.listen",
+    action: "listen",
+    category: &["network"],
+    kind: &["start"],
+};
 /// Label of a bind.
-pub const BIND: Label =
-    Label { name: "network.bind", action: "bind", category: &["network"], kind: &["info"] };
+pub const BIND: Label = Label {
+    name: "network.bind",
+    action: "bind",
+    category: &["network"],
+    kind: &["info"],
+};
 /// Label of [`Close`].
-pub const TCP_CLOSE: Label =
-    Label { name: "network.close", action: "close", category: &["network"], kind: &["connection", "end"] };
+pub const TCP_CLOSE: Label = Label {
+    name: "network.close",
+    action: "close",
+    category: &["network"],
+    kind: &["connection", "end"],
+};
 /// Label of a UDP connect.
-pub const UDP_CONNECT: Label =
-    Label { name: "network.udp_connect", action: "connect", category: &["network"], kind: &["connection", "start"] };
+pub const UDP_CONNECT: Label = Label {
+    name: "network.udp_connect",
+    action: "connect",
+    category: &["network"],
+    kind: &["connection", "start"],
+};
 /// Label of a first datagram to a peer.
-pub const UDP_SEND: Label =
-    Label { name: "network.udp_send", action: "send", category: &["network"], kind: &["connection", "start"] };
+pub const UDP_SEND: Label = Label {
+    name: "network.udp_send",
+    action: "send",
+    category: &["network"],
+    kind: &["connection", "start"],
+};
 /// Label of [`RawSocket`].
-pub const RAW_SOCKET: Label =
-    Label { name: "network.raw_socket", action: "socket", category: &["network"], kind: &["info"] };
+pub const RAW_SOCKET: Label = Label {
+    name: "network.raw_socket",
+    action: "socket",
+    category: &["network"],
+    kind: &["info"],
+};
 /// Label of [`UnixConnect`].
-pub const UNIX_CONNECT: Label =
-    Label { name: "network.unix_connect", action: "connect", category: &["network"], kind: &["connection", "start"] };
+pub const UNIX_CONNECT: Label = Label {
+    name: "network.unix_connect",
+    action: "connect",
+    category: &["network"],
+    kind: &["connection", "start"],
+};
 
 /// Which way a connection was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +258,9 @@ impl Connect {
         }
         match self.outcome {
             Outcome::Success => {}
-            Outcome::Failure(error) => text.push_str(&format!(" !{}", flags::name(error.into(), ERRNO))),
+            Outcome::Failure(error) => {
+                text.push_str(&format!(" !{}", flags::name(error.into(), ERRNO)))
+            }
             Outcome::Abandoned => text.push_str(" !abandoned"),
         }
         text
@@ -284,7 +324,10 @@ impl Close {
         let long = |bytes: u64| bytes.min(i64::MAX.unsigned_abs());
         fields.put(Field::SourceBytes, long(source));
         fields.put(Field::DestinationBytes, long(destination));
-        fields.put(Field::NetworkBytes, long(source.saturating_add(destination)));
+        fields.put(
+            Field::NetworkBytes,
+            long(source.saturating_add(destination)),
+        );
         if let Some(opened) = self.opened {
             fields.put(Field::EventStart, Value::Time(opened.wall_ns));
             fields.put(Field::EventDuration, self.lasted_ns);
@@ -342,7 +385,12 @@ impl RawSocket {
     }
 
     pub(super) fn summary(&self) -> String {
-        format!("{} {} protocol {:#x}", self.family_name(), self.type_name(), self.protocol)
+        format!(
+            "{} {} protocol {:#x}",
+            self.family_name(),
+            self.type_name(),
+            self.protocol
+        )
     }
 }
 

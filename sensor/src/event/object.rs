@@ -128,8 +128,14 @@ impl Object {
     pub fn from_raw(raw: &raw::Object, path: Option<Box<str>>) -> Self {
         let kind = Kind::from_raw(raw.kind);
         let inet = (kind == Kind::InetSocket).then(|| InetSocket {
-            local: Endpoint { address: address(raw.family, &raw.local_address), port: raw.local_port },
-            remote: Endpoint { address: address(raw.family, &raw.remote_address), port: raw.remote_port },
+            local: Endpoint {
+                address: address(raw.family, &raw.local_address),
+                port: raw.local_port,
+            },
+            remote: Endpoint {
+                address: address(raw.family, &raw.remote_address),
+                port: raw.remote_port,
+            },
             protocol: raw.protocol,
             state: raw.state,
         });
@@ -166,7 +172,9 @@ pub fn address(family: u8, bytes: &[u8; 16]) -> IpAddr {
         return Ipv4Addr::new(a, b, c, d).into();
     }
     let address = Ipv6Addr::from(*bytes);
-    address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
+    address
+        .to_ipv4_mapped()
+        .map_or(IpAddr::V6(address), IpAddr::V4)
 }
 
 impl fmt::Display for Object {
@@ -182,7 +190,12 @@ impl fmt::Display for Object {
         match (self.kind, self.pty_index(), &self.path) {
             (Kind::Tty, Some(index), _) => write!(f, "/dev/pts/{index}"),
             (Kind::PtyMaster, Some(index), _) => write!(f, "ptmx:{index}"),
-            (Kind::Tty, None, _) => write!(f, "tty:{}:{}", self.stands_for >> 20, self.stands_for & 0xf_ffff),
+            (Kind::Tty, None, _) => write!(
+                f,
+                "tty:{}:{}",
+                self.stands_for >> 20,
+                self.stands_for & 0xf_ffff
+            ),
             (Kind::Null, _, _) => f.write_str("/dev/null"),
             (Kind::Closed, _, _) => f.write_str("closed"),
             (Kind::UnixSocket, _, _) => match self.peer_inode {

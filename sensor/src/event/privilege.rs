@@ -3,32 +3,60 @@
 
 use std::sync::Arc;
 
+use super::Label;
 use super::field::{Field, Fields};
 use super::flags::{self, MOUNT, MOVE_MOUNT, NAMESPACES, PTRACE, SIGNALS};
 use super::process::{Ids, ProcessKey, Program, capability_names};
-use super::Label;
 
 /// Label of [`Credentials`].
-pub const CREDENTIALS_LABEL: Label =
-    Label { name: "process.credentials", action: "credentials_gained", category: &["process", "iam"], kind: &["change"] };
+pub const CREDENTIALS_LABEL: Label = Label {
+    name: "process.credentials",
+    action: "credentials_gained",
+    category: &["process", "iam"],
+    kind: &["change"],
+};
 /// Label of [`Ptrace`].
-pub const PTRACE_LABEL: Label =
-    Label { name: "process.ptrace", action: "ptrace", category: &["process"], kind: &["access"] };
+pub const PTRACE_LABEL: Label = Label {
+    name: "process.ptrace",
+    action: "ptrace",
+    category: &["process"],
+    kind: &["access"],
+};
 /// Label of [`VmWrite`].
-pub const VM_WRITE_LABEL: Label =
-    Label { name: "process.vm_write", action: "process_vm_writev", category: &["process"], kind: &["change"] };
+pub const VM_WRITE_LABEL: Label = Label {
+    name: "process.vm_write",
+    action: "process_vm_writev",
+    category: &["process"],
+    kind: &["change"],
+};
 /// Label of [`Setns`].
-pub const SETNS_LABEL: Label =
-    Label { name: "process.setns", action: "setns", category: &["process"], kind: &["change"] };
+pub const SETNS_LABEL: Label = Label {
+    name: "process.setns",
+    action: "setns",
+    category: &["process"],
+    kind: &["change"],
+};
 /// Label of [`Unshare`].
-pub const UNSHARE_LABEL: Label =
-    Label { name: "process.unshare", action: "unshare", category: &["process"], kind: &["change"] };
+pub const UNSHARE_LABEL: Label = Label {
+    name: "process.unshare",
+    action: "unshare",
+    category: &["process"],
+    kind: &["change"],
+};
 /// Label of [`Mount`].
-pub const MOUNT_LABEL: Label =
-    Label { name: "process.mount", action: "mount", category: &["process", "host"], kind: &["change"] };
+pub const MOUNT_LABEL: Label = Label {
+    name: "process.mount",
+    action: "mount",
+    category: &["process", "host"],
+    kind: &["change"],
+};
 /// Label of [`Signal`].
-pub const SIGNAL_LABEL: Label =
-    Label { name: "process.signal", action: "signal_to_sensor", category: &["process"], kind: &["info"] };
+pub const SIGNAL_LABEL: Label = Label {
+    name: "process.signal",
+    action: "signal_to_sensor",
+    category: &["process"],
+    kind: &["info"],
+};
 
 /// Who a thread is to the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,39 +113,53 @@ impl Credentials {
 
     pub(super) fn put(&self, fields: &mut Fields<'_>) {
         fields.put_list(Field::SensorCredentialsGain, self.gains());
-        fields.put_list(Field::SensorCredentialsAdded, capability_names(self.added()));
-        put_identity(fields, &self.new, [
-            Field::SensorCredentialsNewUid,
-            Field::SensorCredentialsNewGid,
-            Field::SensorCredentialsNewSuid,
-            Field::SensorCredentialsNewSgid,
-            Field::SensorCredentialsNewEuid,
-            Field::SensorCredentialsNewEgid,
-            Field::SensorCredentialsNewFsuid,
-            Field::SensorCredentialsNewFsgid,
-            Field::SensorCredentialsNewUserNs,
-            Field::SensorCredentialsNewPermitted,
-            Field::SensorCredentialsNewEffective,
-        ]);
-        put_identity(fields, &self.old, [
-            Field::SensorCredentialsOldUid,
-            Field::SensorCredentialsOldGid,
-            Field::SensorCredentialsOldSuid,
-            Field::SensorCredentialsOldSgid,
-            Field::SensorCredentialsOldEuid,
-            Field::SensorCredentialsOldEgid,
-            Field::SensorCredentialsOldFsuid,
-            Field::SensorCredentialsOldFsgid,
-            Field::SensorCredentialsOldUserNs,
-            Field::SensorCredentialsOldPermitted,
-            Field::SensorCredentialsOldEffective,
-        ]);
+        fields.put_list(
+            Field::SensorCredentialsAdded,
+            capability_names(self.added()),
+        );
+        put_identity(
+            fields,
+            &self.new,
+            [
+                Field::SensorCredentialsNewUid,
+                Field::SensorCredentialsNewGid,
+                Field::SensorCredentialsNewSuid,
+                Field::SensorCredentialsNewSgid,
+                Field::SensorCredentialsNewEuid,
+                Field::SensorCredentialsNewEgid,
+                Field::SensorCredentialsNewFsuid,
+                Field::SensorCredentialsNewFsgid,
+                Field::SensorCredentialsNewUserNs,
+                Field::SensorCredentialsNewPermitted,
+                Field::SensorCredentialsNewEffective,
+            ],
+        );
+        put_identity(
+            fields,
+            &self.old,
+            [
+                Field::SensorCredentialsOldUid,
+                Field::SensorCredentialsOldGid,
+                Field::SensorCredentialsOldSuid,
+                Field::SensorCredentialsOldSgid,
+                Field::SensorCredentialsOldEuid,
+                Field::SensorCredentialsOldEgid,
+                Field::SensorCredentialsOldFsuid,
+                Field::SensorCredentialsOldFsgid,
+                Field::SensorCredentialsOldUserNs,
+                Field::SensorCredentialsOldPermitted,
+                Field::SensorCredentialsOldEffective,
+            ],
+        );
     }
 
     pub(super) fn summary(&self) -> String {
         let gained = self.gains().collect::<Vec<_>>().join(", ");
         let (old, new) = (self.old.ids, self.new.ids);
-        let mut text = format!("{gained}: uid {} → {}, euid {} → {}", old.uid, new.uid, old.euid, new.euid);
+        let mut text = format!(
+            "{gained}: uid {} → {}, euid {} → {}",
+            old.uid, new.uid, old.euid, new.euid
+        );
         for name in capability_names(self.added()).take(3) {
             text.push_str(" +");
             text.push_str(name);
@@ -130,8 +172,27 @@ impl Credentials {
 }
 
 fn put_identity(fields: &mut Fields<'_>, who: &Identity, names: [Field; 11]) {
-    let [uid, gid, suid, sgid, euid, egid, fsuid, fsgid, user_ns, permitted, effective] = names;
-    let Ids { uid: u, gid: g, suid: su, sgid: sg, euid: eu, egid: eg } = who.ids;
+    let [
+        uid,
+        gid,
+        suid,
+        sgid,
+        euid,
+        egid,
+        fsuid,
+        fsgid,
+        user_ns,
+        permitted,
+        effective,
+    ] = names;
+    let Ids {
+        uid: u,
+        gid: g,
+        suid: su,
+        sgid: sg,
+        euid: eu,
+        egid: eg,
+    } = who.ids;
     for (field, id) in [
         (uid, u),
         (gid, g),
@@ -172,7 +233,10 @@ pub struct Target {
 
 impl Target {
     fn name(&self) -> &str {
-        self.program.as_deref().and_then(Program::name).unwrap_or(&self.comm)
+        self.program
+            .as_deref()
+            .and_then(Program::name)
+            .unwrap_or(&self.comm)
     }
 
     fn put<'a>(&'a self, fields: &mut Fields<'a>) {
@@ -185,7 +249,10 @@ impl Target {
         fields.put(Field::SensorTargetThreadName, &*self.comm);
         fields.put(Field::SensorTargetName, self.name());
         fields.put(Field::SensorTargetUserId, self.uid.to_string());
-        fields.put_list(Field::SensorTargetCapabilities, capability_names(self.capabilities));
+        fields.put_list(
+            Field::SensorTargetCapabilities,
+            capability_names(self.capabilities),
+        );
         fields.put_some(Field::SensorTargetEntityId, self.entity.as_deref());
         if let Some(program) = &self.program {
             fields.put_some(Field::SensorTargetExecutable, program.executable.as_deref());
@@ -216,7 +283,10 @@ impl Ptrace {
     const POKES: [u64; 2] = [4, 5];
 
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
-        fields.put(Field::SensorPtraceRequest, flags::name(self.request, PTRACE));
+        fields.put(
+            Field::SensorPtraceRequest,
+            flags::name(self.request, PTRACE),
+        );
         if Self::POKES.contains(&self.request) {
             fields.put(Field::SensorPtraceAddress, format!("{:#x}", self.address));
         }
@@ -224,7 +294,11 @@ impl Ptrace {
     }
 
     pub(super) fn summary(&self) -> String {
-        format!("{} {}", flags::name(self.request, PTRACE), self.target.summary())
+        format!(
+            "{} {}",
+            flags::name(self.request, PTRACE),
+            self.target.summary()
+        )
     }
 }
 
@@ -247,7 +321,12 @@ impl VmWrite {
     }
 
     pub(super) fn summary(&self) -> String {
-        format!("{} bytes to {} at {:#x}", self.bytes, self.target.summary(), self.address)
+        format!(
+            "{} bytes to {} at {:#x}",
+            self.bytes,
+            self.target.summary(),
+            self.address
+        )
     }
 }
 
@@ -264,7 +343,10 @@ pub struct Setns {
 
 impl Setns {
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
-        fields.put_list(Field::SensorSetnsTypes, flags::names(self.namespaces.into(), NAMESPACES));
+        fields.put_list(
+            Field::SensorSetnsTypes,
+            flags::names(self.namespaces.into(), NAMESPACES),
+        );
         fields.put_some(Field::SensorSetnsInode, self.inode);
         if let Some(target) = &self.target {
             target.put(fields);
@@ -272,7 +354,9 @@ impl Setns {
     }
 
     pub(super) fn summary(&self) -> String {
-        let types = flags::names(self.namespaces.into(), NAMESPACES).collect::<Vec<_>>().join(",");
+        let types = flags::names(self.namespaces.into(), NAMESPACES)
+            .collect::<Vec<_>>()
+            .join(",");
         match (&self.target, self.inode) {
             (Some(target), _) => format!("{types} of {}", target.summary()),
             (None, Some(inode)) => format!("{types}:[{inode}]"),
@@ -290,12 +374,17 @@ pub struct Unshare {
 
 impl Unshare {
     pub(super) fn put(&self, fields: &mut Fields<'_>) {
-        fields.put_list(Field::SensorUnshareTypes, flags::names(self.flags, NAMESPACES));
+        fields.put_list(
+            Field::SensorUnshareTypes,
+            flags::names(self.flags, NAMESPACES),
+        );
         fields.put(Field::SensorUnshareFlags, format!("{:#x}", self.flags));
     }
 
     pub(super) fn summary(&self) -> String {
-        flags::names(self.flags, NAMESPACES).collect::<Vec<_>>().join(",")
+        flags::names(self.flags, NAMESPACES)
+            .collect::<Vec<_>>()
+            .join(",")
     }
 }
 
@@ -346,23 +435,45 @@ impl Mount {
         const MAGIC: u64 = 0xc0ed_0000;
         let table = if self.moved { MOVE_MOUNT } else { MOUNT };
         let magic = !self.moved && self.flags & 0xffff_0000 == MAGIC;
-        flags::names(if magic { self.flags & 0xffff } else { self.flags }, table)
+        flags::names(
+            if magic {
+                self.flags & 0xffff
+            } else {
+                self.flags
+            },
+            table,
+        )
     }
 
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
-        fields.put(Field::SensorMountBy, if self.moved { "move_mount" } else { "mount" });
+        fields.put(
+            Field::SensorMountBy,
+            if self.moved { "move_mount" } else { "mount" },
+        );
         fields.put_some(Field::SensorMountSource, self.source.as_deref());
         fields.put_some(Field::SensorMountTarget, self.target());
         fields.put_some(Field::SensorMountTargetRaw, self.raw_target.as_deref());
         fields.put_some(Field::SensorMountType, self.fs_type.as_deref());
         fields.put_list(Field::SensorMountFlags, self.flag_names());
-        fields.put_some(Field::SensorMountSourceFd, (self.source_fd >= 0).then_some(i64::from(self.source_fd)));
-        fields.put_some(Field::SensorMountTargetFd, (self.target_fd >= 0).then_some(i64::from(self.target_fd)));
-        fields.put_some(Field::ProcessWorkingDirectory, self.working_directory.as_deref());
+        fields.put_some(
+            Field::SensorMountSourceFd,
+            (self.source_fd >= 0).then_some(i64::from(self.source_fd)),
+        );
+        fields.put_some(
+            Field::SensorMountTargetFd,
+            (self.target_fd >= 0).then_some(i64::from(self.target_fd)),
+        );
+        fields.put_some(
+            Field::ProcessWorkingDirectory,
+            self.working_directory.as_deref(),
+        );
     }
 
     pub(super) fn summary(&self) -> String {
-        let target = self.target().or_else(|| self.raw_target.as_deref().map(str::to_owned)).unwrap_or_default();
+        let target = self
+            .target()
+            .or_else(|| self.raw_target.as_deref().map(str::to_owned))
+            .unwrap_or_default();
         let mut text = format!("{} on {target}", self.source.as_deref().unwrap_or("-"));
         if let Some(kind) = &self.fs_type {
             text.push_str(" type ");
@@ -408,12 +519,19 @@ impl Signal {
     }
 
     const fn origin(&self) -> &'static str {
-        if self.from_kernel() { "kernel" } else { "process" }
+        if self.from_kernel() {
+            "kernel"
+        } else {
+            "process"
+        }
     }
 
     pub(super) fn put(&self, fields: &mut Fields<'_>) {
         fields.put(Field::SensorSignalNumber, self.number);
-        fields.put(Field::SensorSignalName, flags::name(self.number.into(), SIGNALS));
+        fields.put(
+            Field::SensorSignalName,
+            flags::name(self.number.into(), SIGNALS),
+        );
         fields.put(Field::SensorSignalCode, i64::from(self.code));
         fields.put(Field::SensorSignalOrigin, self.origin());
         fields.put(Field::SensorSignalOutcome, self.outcome());
@@ -422,7 +540,11 @@ impl Signal {
 
     pub(super) fn summary(&self) -> String {
         let name = flags::name(self.number.into(), SIGNALS);
-        format!("{name} to the sensor, by {}, {}", self.origin(), self.outcome())
+        format!(
+            "{name} to the sensor, by {}, {}",
+            self.origin(),
+            self.outcome()
+        )
     }
 }
 
@@ -448,21 +570,63 @@ mod tests {
     fn a_mount_point_is_absolute_where_that_can_be_known() {
         assert_eq!(mount("/mnt").target().unwrap(), "/mnt");
         assert_eq!(mount("./data").target().unwrap(), "/srv/data");
-        assert_eq!(Mount { target_fd: 3, ..mount("data") }.target(), None);
-        assert_eq!(Mount { resolved: Some("/real".into()), ..mount("data") }.target().unwrap(), "/real");
+        assert_eq!(
+            Mount {
+                target_fd: 3,
+                ..mount("data")
+            }
+            .target(),
+            None
+        );
+        assert_eq!(
+            Mount {
+                resolved: Some("/real".into()),
+                ..mount("data")
+            }
+            .target()
+            .unwrap(),
+            "/real"
+        );
     }
 
     #[test]
     fn the_magic_number_of_old_mount_programs_is_not_taken_for_flags() {
-        assert_eq!(mount("/mnt").flag_names().collect::<Vec<_>>(), ["MS_NOSUID"]);
-        assert_eq!(mount("/mnt").summary(), "tmpfs on /mnt type tmpfs MS_NOSUID");
+        assert_eq!(
+            mount("/mnt").flag_names().collect::<Vec<_>>(),
+            ["MS_NOSUID"]
+        );
+        assert_eq!(
+            mount("/mnt").summary(),
+            "tmpfs on /mnt type tmpfs MS_NOSUID"
+        );
     }
 
     #[test]
     fn a_gain_says_what_was_added() {
-        let old = Identity { ids: Ids { uid: 1000, euid: 1000, ..Ids::default() }, ..Identity::default() };
-        let new = Identity { permitted: 1 << 7, effective: 1 << 7, ..Identity::default() };
-        let gain = Credentials { old, new, root: true, capabilities: true, namespace: false, regained: false };
-        assert_eq!(gain.summary(), "root, capabilities: uid 1000 → 0, euid 1000 → 0 +CAP_SETUID");
+        let old = Identity {
+            ids: Ids {
+                uid: 1000,
+                euid: 1000,
+                ..Ids::default()
+            },
+            ..Identity::default()
+        };
+        let new = Identity {
+            permitted: 1 << 7,
+            effective: 1 << 7,
+            ..Identity::default()
+        };
+        let gain = Credentials {
+            old,
+            new,
+            root: true,
+            capabilities: true,
+            namespace: false,
+            regained: false,
+        };
+        assert_eq!(
+            gain.summary(),
+            "root, capabilities: uid 1000 → 0, euid 1000 → 0 +CAP_SETUID"
+        );
     }
 }

@@ -7,17 +7,33 @@ use super::object::{Kind, Object};
 use super::{Label, Stamp, text};
 
 /// Label of a fork.
-pub const FORK: Label =
-    Label { name: "process.fork", action: "fork", category: &["process"], kind: &["start"] };
+pub const FORK: Label = Label {
+    name: "process.fork",
+    action: "fork",
+    category: &["process"],
+    kind: &["start"],
+};
 /// Label of [`Exec`].
-pub const EXEC: Label =
-    Label { name: "process.exec", action: "exec", category: &["process"], kind: &["start"] };
+pub const EXEC: Label = Label {
+    name: "process.exec",
+    action: "exec",
+    category: &["process"],
+    kind: &["start"],
+};
 /// Label of [`Exit`].
-pub const EXIT: Label =
-    Label { name: "process.exit", action: "exit", category: &["process"], kind: &["end"] };
+pub const EXIT: Label = Label {
+    name: "process.exit",
+    action: "exit",
+    category: &["process"],
+    kind: &["end"],
+};
 /// Label of [`Memfd`].
-pub const MEMFD: Label =
-    Label { name: "process.memfd", action: "memfd_create", category: &["process"], kind: &["change"] };
+pub const MEMFD: Label = Label {
+    name: "process.memfd",
+    action: "memfd_create",
+    category: &["process"],
+    kind: &["change"],
+};
 
 /// Clock ticks per second that `/proc` counts in (`USER_HZ`, fixed by the ABI).
 pub const TICKS_PER_SECOND: u64 = 100;
@@ -37,7 +53,10 @@ impl ProcessKey {
     /// From a start time in nanoseconds since boot.
     #[must_use]
     pub const fn new(pid: u32, start_boot_ns: u64) -> Self {
-        Self { pid, start_ticks: start_boot_ns / NS_PER_TICK }
+        Self {
+            pid,
+            start_ticks: start_boot_ns / NS_PER_TICK,
+        }
     }
 }
 
@@ -88,13 +107,25 @@ impl Program {
     /// File name of the executable.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.executable.as_deref()?.rsplit('/').next().filter(|name| !name.is_empty())
+        self.executable
+            .as_deref()?
+            .rsplit('/')
+            .next()
+            .filter(|name| !name.is_empty())
     }
 
     /// The arguments on one line, as a person would type them.
     #[must_use]
     pub fn command_line(&self) -> Option<String> {
-        (!self.args.is_empty()).then(|| text::shell_quote_args(&self.args.iter().map(|arg| arg.as_bytes()).collect::<Vec<_>>()))
+        (!self.args.is_empty()).then(|| {
+            text::shell_quote_args(
+                &self
+                    .args
+                    .iter()
+                    .map(|arg| arg.as_bytes())
+                    .collect::<Vec<_>>(),
+            )
+        })
     }
 }
 
@@ -184,7 +215,10 @@ impl Process {
     /// Name for people: the file name of the executable, or `comm`.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.program.as_deref().and_then(Program::name).unwrap_or(&self.comm)
+        self.program
+            .as_deref()
+            .and_then(Program::name)
+            .unwrap_or(&self.comm)
     }
 
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
@@ -225,10 +259,16 @@ impl Process {
         fields.put_some(Field::ProcessUserName, self.names.user.as_deref());
         fields.put_some(Field::ProcessRealUserName, self.names.real_user.as_deref());
         fields.put_some(Field::ProcessGroupName, self.names.group.as_deref());
-        fields.put_some(Field::SensorAuditUser, self.login_uid.map(|uid| uid.to_string()));
+        fields.put_some(
+            Field::SensorAuditUser,
+            self.login_uid.map(|uid| uid.to_string()),
+        );
         fields.put_some(Field::SensorAuditUserName, self.names.login_user.as_deref());
         fields.put_some(Field::SensorAuditSession, self.audit_session);
-        fields.put_list(Field::ProcessCapabilitiesEffective, capability_names(self.capabilities));
+        fields.put_list(
+            Field::ProcessCapabilitiesEffective,
+            capability_names(self.capabilities),
+        );
     }
 
     fn put_program<'a>(&'a self, fields: &mut Fields<'a>) {
@@ -237,7 +277,10 @@ impl Process {
         fields.put_list(Field::ProcessArgs, program.args.iter().map(|arg| &**arg));
         fields.put(Field::ProcessArgsCount, program.args.len() as u64);
         fields.put_some(Field::ProcessCommandLine, program.command_line());
-        fields.put_some(Field::ProcessSha256, program.sha256.get().map(|hash| &**hash));
+        fields.put_some(
+            Field::ProcessSha256,
+            program.sha256.get().map(|hash| &**hash),
+        );
     }
 
     fn put_parent<'a>(&'a self, fields: &mut Fields<'a>) {
@@ -245,8 +288,14 @@ impl Process {
         let Some(parent) = &self.parent else { return };
         fields.put_some(Field::ProcessParentEntityId, self.parent_entity.as_deref());
         fields.put_some(Field::ProcessParentName, parent.program.name());
-        fields.put_some(Field::ProcessParentExecutable, parent.program.executable.as_deref());
-        fields.put_some(Field::ProcessParentCommandLine, parent.program.command_line());
+        fields.put_some(
+            Field::ProcessParentExecutable,
+            parent.program.executable.as_deref(),
+        );
+        fields.put_some(
+            Field::ProcessParentCommandLine,
+            parent.program.command_line(),
+        );
     }
 }
 
@@ -344,7 +393,10 @@ impl Exec {
             (file.mode & libc::S_ISUID != 0, "setuid"),
             (file.mode & libc::S_ISGID != 0, "setgid"),
             (file.mode & libc::S_IWOTH != 0, "writable_by_others"),
-            (file.mode & libc::S_IWGRP != 0 && file.gid != 0, "writable_by_group"),
+            (
+                file.mode & libc::S_IWGRP != 0 && file.gid != 0,
+                "writable_by_group",
+            ),
         ]
         .into_iter()
         .filter_map(|(is, name)| is.then_some(name))
@@ -352,11 +404,23 @@ impl Exec {
     }
 
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
-        fields.put_some(Field::ProcessWorkingDirectory, self.working_directory.as_deref());
-        fields.put_list(Field::ProcessEnvVars, self.environment.iter().map(|variable| &**variable));
+        fields.put_some(
+            Field::ProcessWorkingDirectory,
+            self.working_directory.as_deref(),
+        );
+        fields.put_list(
+            Field::ProcessEnvVars,
+            self.environment.iter().map(|variable| &**variable),
+        );
         fields.put(Field::SensorExecArgumentBytes, self.argument_bytes);
-        fields.put(Field::SensorExecArgumentsTruncated, self.program.args_truncated);
-        fields.put(Field::SensorExecEnvironmentTruncated, self.environment_truncated);
+        fields.put(
+            Field::SensorExecArgumentsTruncated,
+            self.program.args_truncated,
+        );
+        fields.put(
+            Field::SensorExecEnvironmentTruncated,
+            self.environment_truncated,
+        );
         fields.put_some(Field::SensorExecFilename, self.filename.as_deref());
         fields.put_some(Field::SensorExecInterpreter, self.interpreter.as_deref());
         fields.put_some(Field::SensorExecScript, self.script());
@@ -364,7 +428,10 @@ impl Exec {
 
         let file = &self.executable;
         fields.put(Field::SensorFileInode, file.inode);
-        fields.put(Field::SensorFileDevice, format!("{}:{}", file.device >> 20, file.device & 0xf_ffff));
+        fields.put(
+            Field::SensorFileDevice,
+            format!("{}:{}", file.device >> 20, file.device & 0xf_ffff),
+        );
         fields.put(Field::SensorFileSize, file.size);
         fields.put(Field::SensorFileMode, format!("{:04o}", file.mode & 0o7777));
         fields.put(Field::SensorFileOwner, file.uid);
@@ -373,27 +440,39 @@ impl Exec {
         fields.put(Field::SensorFileCtime, Value::Time(file.ctime_ns));
 
         let [stdin, stdout, stderr] = &self.stdio;
-        put_stream(fields, stdin, [
-            Field::SensorStdin,
-            Field::SensorStdinInode,
-            Field::SensorStdinKind,
-            Field::SensorStdinPeer,
-            Field::SensorStdinPeerPort,
-        ]);
-        put_stream(fields, stdout, [
-            Field::SensorStdout,
-            Field::SensorStdoutInode,
-            Field::SensorStdoutKind,
-            Field::SensorStdoutPeer,
-            Field::SensorStdoutPeerPort,
-        ]);
-        put_stream(fields, stderr, [
-            Field::SensorStderr,
-            Field::SensorStderrInode,
-            Field::SensorStderrKind,
-            Field::SensorStderrPeer,
-            Field::SensorStderrPeerPort,
-        ]);
+        put_stream(
+            fields,
+            stdin,
+            [
+                Field::SensorStdin,
+                Field::SensorStdinInode,
+                Field::SensorStdinKind,
+                Field::SensorStdinPeer,
+                Field::SensorStdinPeerPort,
+            ],
+        );
+        put_stream(
+            fields,
+            stdout,
+            [
+                Field::SensorStdout,
+                Field::SensorStdoutInode,
+                Field::SensorStdoutKind,
+                Field::SensorStdoutPeer,
+                Field::SensorStdoutPeerPort,
+            ],
+        );
+        put_stream(
+            fields,
+            stderr,
+            [
+                Field::SensorStderr,
+                Field::SensorStderrInode,
+                Field::SensorStderrKind,
+                Field::SensorStderrPeer,
+                Field::SensorStderrPeerPort,
+            ],
+        );
     }
 
     pub(super) fn summary(&self) -> String {
@@ -410,7 +489,10 @@ impl Exec {
             text.push_str(flag);
         }
         for (name, object) in ["stdin", "stdout", "stderr"].iter().zip(&self.stdio) {
-            if matches!(object.kind, Kind::InetSocket | Kind::UnixSocket | Kind::Pipe | Kind::Fifo | Kind::Closed) {
+            if matches!(
+                object.kind,
+                Kind::InetSocket | Kind::UnixSocket | Kind::Pipe | Kind::Fifo | Kind::Closed
+            ) {
                 text.push_str(&format!("  {name}={object}"));
             }
         }
@@ -418,7 +500,11 @@ impl Exec {
     }
 }
 
-fn put_stream<'a>(fields: &mut Fields<'a>, object: &Object, [words, inode, kind, peer, port]: [Field; 5]) {
+fn put_stream<'a>(
+    fields: &mut Fields<'a>,
+    object: &Object,
+    [words, inode, kind, peer, port]: [Field; 5],
+) {
     fields.put(words, object.to_string());
     fields.put(kind, object.kind.name());
     if object.kind != Kind::Closed {
@@ -449,7 +535,10 @@ impl Exit {
     }
 
     pub(super) fn summary(&self) -> String {
-        let how = self.signal.map_or_else(|| format!("code {}", self.code), |signal| format!("signal {signal}"));
+        let how = self.signal.map_or_else(
+            || format!("code {}", self.code),
+            |signal| format!("signal {signal}"),
+        );
         format!("{how} after {:.3} s", self.run_ns as f64 / 1e9)
     }
 }
@@ -476,7 +565,9 @@ impl Memfd {
             (16, "MFD_EXEC"),
         ];
         let flags = self.flags;
-        NAMES.into_iter().filter_map(move |(bit, name)| (flags & bit != 0).then_some(name))
+        NAMES
+            .into_iter()
+            .filter_map(move |(bit, name)| (flags & bit != 0).then_some(name))
     }
 
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
@@ -492,16 +583,52 @@ impl Memfd {
 
 /// Names of the capabilities in a set; `include/uapi/linux/capability.h`, up to 6.x.
 pub fn capability_names<'a>(set: u64) -> impl Iterator<Item = &'a str> + use<'a> {
-    CAPABILITIES.iter().enumerate().filter_map(move |(bit, name)| (set >> bit & 1 == 1).then_some(*name))
+    CAPABILITIES
+        .iter()
+        .enumerate()
+        .filter_map(move |(bit, name)| (set >> bit & 1 == 1).then_some(*name))
 }
 
 const CAPABILITIES: [&str; 41] = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
-    "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
 ];

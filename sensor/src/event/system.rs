@@ -5,16 +5,33 @@ use super::field::{Field, Fields};
 use super::flags::{self, BPF_ATTACHMENTS, BPF_PROGRAMS, TAINTS};
 
 /// Label of [`Module`].
-pub const MODULE: Label =
-    Label { name: "kernel.module", action: "module_load", category: &["driver"], kind: &["start"] };
+pub const MODULE: Label = Label {
+    name: "kernel.module",
+    action: "module_load",
+    category: &["driver"],
+    kind: &["start"],
+};
 /// Label of [`BpfLoad`].
-pub const BPF: Label = Label { name: "kernel.bpf", action: "bpf_load", category: &["driver"], kind: &["start"] };
+pub const BPF: Label = Label {
+    name: "kernel.bpf",
+    action: "bpf_load",
+    category: &["driver"],
+    kind: &["start"],
+};
 /// Label of a [`Cgroup`] that was made.
-pub const CGROUP_MKDIR: Label =
-    Label { name: "cgroup.mkdir", action: "cgroup_mkdir", category: &["configuration"], kind: &["creation"] };
+pub const CGROUP_MKDIR: Label = Label {
+    name: "cgroup.mkdir",
+    action: "cgroup_mkdir",
+    category: &["configuration"],
+    kind: &["creation"],
+};
 /// Label of a [`Cgroup`] that was removed.
-pub const CGROUP_RMDIR: Label =
-    Label { name: "cgroup.rmdir", action: "cgroup_rmdir", category: &["configuration"], kind: &["deletion"] };
+pub const CGROUP_RMDIR: Label = Label {
+    name: "cgroup.rmdir",
+    action: "cgroup_rmdir",
+    category: &["configuration"],
+    kind: &["deletion"],
+};
 
 /// A kernel module was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +52,11 @@ impl Module {
     }
 
     pub(super) fn summary(&self) -> String {
-        let mut text = format!("{} from {}", self.name, self.path.as_deref().unwrap_or("memory"));
+        let mut text = format!(
+            "{} from {}",
+            self.name,
+            self.path.as_deref().unwrap_or("memory")
+        );
         for taint in flags::names(self.taints, TAINTS) {
             text.push_str(" !");
             text.push_str(taint);
@@ -69,7 +90,10 @@ impl BpfLoad {
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
         fields.put(Field::SensorBpfName, &*self.name);
         fields.put(Field::SensorBpfType, self.type_name());
-        fields.put(Field::SensorBpfAttachType, flags::name(self.attach_type.into(), BPF_ATTACHMENTS));
+        fields.put(
+            Field::SensorBpfAttachType,
+            flags::name(self.attach_type.into(), BPF_ATTACHMENTS),
+        );
         fields.put_some(Field::SensorBpfFunction, self.function.as_deref());
         fields.put(Field::SensorBpfId, self.id);
         fields.put(Field::SensorBpfInstructions, self.instructions);
@@ -117,7 +141,11 @@ mod tests {
 
     #[test]
     fn a_module_from_memory_says_so_and_shows_its_taints() {
-        let module = Module { name: "rk".into(), path: None, taints: (1 << 12) | (1 << 13) };
+        let module = Module {
+            name: "rk".into(),
+            path: None,
+            taints: (1 << 12) | (1 << 13),
+        };
         assert_eq!(module.summary(), "rk from memory !out_of_tree !unsigned");
     }
 

@@ -22,7 +22,10 @@ type Row<'f, 'a> = (&'static Definition, &'f Value<'a>);
 pub fn ecs(event: &Event) -> serde_json::Result<String> {
     let fields = event.fields();
     let rows: Vec<Row<'_, '_>> = fields.iter().collect();
-    json_line(&Nested { rows: &rows, depth: 0 })
+    json_line(&Nested {
+        rows: &rows,
+        depth: 0,
+    })
 }
 
 /// The event as one line of flat JSON, without the newline.
@@ -72,7 +75,13 @@ impl Serialize for Nested<'_, '_, '_> {
                 .take_while(|(other, _)| self::element(other.name, self.depth).0 == element)
                 .count();
             let (inner, rest) = rows.split_at(same);
-            map.serialize_entry(element, &Nested { rows: inner, depth: self.depth + 1 })?;
+            map.serialize_entry(
+                element,
+                &Nested {
+                    rows: inner,
+                    depth: self.depth + 1,
+                },
+            )?;
             rows = rest;
         }
         map.end()
@@ -154,7 +163,11 @@ const fn civil(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153; // months from March
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + (month <= 2) as u64;
     (year, month, day)
 }
@@ -166,8 +179,17 @@ mod tests {
     #[test]
     fn times_are_written_in_utc() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000000Z");
-        assert_eq!(rfc3339(951_782_400_000_000_001), "2000-02-29T00:00:00.000000001Z");
-        assert_eq!(rfc3339(1_735_689_599_999_999_999), "2024-12-31T23:59:59.999999999Z");
-        assert_eq!(rfc3339(4_107_542_399_000_000_000), "2100-02-28T23:59:59.000000000Z");
+        assert_eq!(
+            rfc3339(951_782_400_000_000_001),
+            "2000-02-29T00:00:00.000000001Z"
+        );
+        assert_eq!(
+            rfc3339(1_735_689_599_999_999_999),
+            "2024-12-31T23:59:59.999999999Z"
+        );
+        assert_eq!(
+            rfc3339(4_107_542_399_000_000_000),
+            "2100-02-28T23:59:59.000000000Z"
+        );
     }
 }

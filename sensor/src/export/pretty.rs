@@ -47,7 +47,11 @@ impl Style {
             (true, 0) => WIDTH_UNKNOWN,
             (true, columns) => columns.max(WIDTH_MIN),
         };
-        Self { colour: terminal && !no_colour, width, utc_offset: local_offset() }
+        Self {
+            colour: terminal && !no_colour,
+            width,
+            utc_offset: local_offset(),
+        }
     }
 }
 
@@ -71,7 +75,11 @@ pub fn header(style: Style) -> String {
         "{:<12} {:<16} {:<10} {:>7} {:<PROCESS_WIDTH$} {}",
         "TIME", "EVENT", "USER", "PID", "PROCESS", "DETAIL"
     );
-    if style.colour { format!("\x1b[1m{line}\x1b[0m") } else { line }
+    if style.colour {
+        format!("\x1b[1m{line}\x1b[0m")
+    } else {
+        line
+    }
 }
 
 /// One event as one line, without the newline.
@@ -104,7 +112,11 @@ pub fn line(event: &Event, style: Style) -> String {
     if style.width > 0 {
         text = cut(&text, style.width).into_owned();
     }
-    if style.colour { paint(&text, &event.action) } else { text.trim_end().to_owned() }
+    if style.colour {
+        paint(&text, &event.action)
+    } else {
+        text.trim_end().to_owned()
+    }
 }
 
 /// Time of day with milliseconds.
@@ -124,7 +136,12 @@ fn clock(wall_ns: u64, utc_offset: i64) -> String {
 fn cut(text: &str, width: usize) -> std::borrow::Cow<'_, str> {
     match text.char_indices().nth(width) {
         None => text.into(),
-        Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect::<String>().into(),
+        Some(_) => text
+            .chars()
+            .take(width.saturating_sub(1))
+            .chain(['…'])
+            .collect::<String>()
+            .into(),
     }
 }
 
@@ -142,7 +159,10 @@ fn paint(line: &str, action: &Action) -> String {
     };
     let (time, rest) = line.split_at_checked(TIME).unwrap_or((line, ""));
     let (kind, rest) = rest.split_at_checked(KIND - TIME).unwrap_or((rest, ""));
-    format!("\x1b[2m{time}\x1b[0m\x1b[{colour}m{kind}\x1b[0m{}", rest.trim_end())
+    format!(
+        "\x1b[2m{time}\x1b[0m\x1b[{colour}m{kind}\x1b[0m{}",
+        rest.trim_end()
+    )
 }
 
 #[cfg(test)]

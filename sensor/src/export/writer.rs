@@ -61,8 +61,13 @@ pub struct Writer<W: Write> {
 impl<W: Write> Writer<W> {
     /// A writer; pretty output begins with a header line.
     pub fn new(out: W, output: Output, schema: Schema, style: pretty::Style) -> Self {
-        let mut writer =
-            Self { out: BufWriter::with_capacity(BUFFER_BYTES, out), output, schema, style, complained: None };
+        let mut writer = Self {
+            out: BufWriter::with_capacity(BUFFER_BYTES, out),
+            output,
+            schema,
+            style,
+            complained: None,
+        };
         if output == Output::Pretty {
             writer.put(pretty::header(style));
         }
@@ -110,7 +115,10 @@ impl<W: Write> Writer<W> {
     }
 
     fn complain(&mut self, error: &io::Error) {
-        if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+        if self
+            .complained
+            .is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY)
+        {
             self.complained = Some(Instant::now());
             tracing::error!(%error, "events cannot be written to standard output; they are counted as unwritten");
         }

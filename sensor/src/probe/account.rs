@@ -34,7 +34,9 @@ impl KernelSide {
     pub fn read(&self, kind: u16) -> Result<KindCount, aya::maps::MapError> {
         let mut sum = KindCount::default();
         for words in self.counts.get(&u32::from(kind), 0)?.iter() {
-            let Ok(count) = KindCount::read_from_bytes(words.as_bytes()) else { continue };
+            let Ok(count) = KindCount::read_from_bytes(words.as_bytes()) else {
+                continue;
+            };
             sum.seen += count.seen;
             sum.filtered += count.filtered;
             sum.submitted += count.submitted;
@@ -93,7 +95,9 @@ fn bump(counters: &[AtomicU64; kind::LIMIT], kind: u16) {
 }
 
 fn value(counters: &[AtomicU64; kind::LIMIT], kind: u16) -> u64 {
-    counters.get(usize::from(kind)).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    counters
+        .get(usize::from(kind))
+        .map_or(0, |counter| counter.load(Ordering::Relaxed))
 }
 
 /// Both sides of one kind at one moment.
@@ -187,7 +191,14 @@ impl Account {
     /// The line of a kind, all zero when it was never seen.
     #[must_use]
     pub fn line(&self, kind: &'static str) -> Line {
-        self.lines.iter().find(|line| line.kind == kind).copied().unwrap_or(Line { kind, ..Line::default() })
+        self.lines
+            .iter()
+            .find(|line| line.kind == kind)
+            .copied()
+            .unwrap_or(Line {
+                kind,
+                ..Line::default()
+            })
     }
 
     /// All events lost in the kernel.
@@ -199,6 +210,9 @@ impl Account {
     /// Whether nothing is unaccounted for.
     #[must_use]
     pub fn balances(&self) -> bool {
-        self.malformed == 0 && self.unwritten == 0 && self.skipped == 0 && self.lines.iter().all(Line::balances)
+        self.malformed == 0
+            && self.unwritten == 0
+            && self.skipped == 0
+            && self.lines.iter().all(Line::balances)
     }
 }

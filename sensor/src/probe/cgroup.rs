@@ -63,7 +63,10 @@ fn find(mounts: &str) -> Option<PathBuf> {
 
 /// Blanks and backslashes stand as three octal digits in the file.
 fn unescape(text: &str) -> String {
-    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+    text.replace("\\040", " ")
+        .replace("\\011", "\t")
+        .replace("\\012", "\n")
+        .replace("\\134", "\\")
 }
 
 #[cfg(test)]
@@ -79,6 +82,9 @@ mod tests {
             42 31 0:38 / /mnt/a\\040b rw,relatime shared:4 master:2 - cgroup2 cgroup2 rw\n";
         assert_eq!(find(mounts), Some(PathBuf::from("/mnt/a b")));
         assert_eq!(find("24 1 0:22 / /proc rw - proc proc rw\n"), None);
-        assert_eq!(find("41 31 0:38 /docker/1 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"), None);
+        assert_eq!(
+            find("41 31 0:38 /docker/1 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"),
+            None
+        );
     }
 }

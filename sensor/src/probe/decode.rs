@@ -63,13 +63,18 @@ impl Clock {
         let before = boot_ns();
         let wall = clock_ns(libc::CLOCK_REALTIME);
         let after = boot_ns();
-        Self { offset_ns: wall.wrapping_sub(before + (after - before) / 2) }
+        Self {
+            offset_ns: wall.wrapping_sub(before + (after - before) / 2),
+        }
     }
 
     /// Both forms of a time since boot.
     #[must_use]
     pub const fn stamp(&self, boot_ns: u64) -> Stamp {
-        Stamp { boot_ns, wall_ns: boot_ns.wrapping_add(self.offset_ns) }
+        Stamp {
+            boot_ns,
+            wall_ns: boot_ns.wrapping_add(self.offset_ns),
+        }
     }
 }
 
@@ -80,11 +85,18 @@ pub fn boot_ns() -> u64 {
 }
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a valid place for the result; both clocks exist on every kernel
     // supported, and a failure would leave zero.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0)).as_nanos() as u64
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+    .as_nanos() as u64
 }
 
 /// Kind and time of a raw record, for sorting and counting before it is decoded.
@@ -109,15 +121,24 @@ impl Decoder {
     /// # Errors
     /// When it is not a record of this version, whole.
     pub fn decode(&self, record: &[u8]) -> Result<Event, DecodeError> {
-        let (header, _) = Header::read_from_prefix(record)
-            .map_err(|_| DecodeError::Short { kind: 0, len: record.len() })?;
+        let (header, _) = Header::read_from_prefix(record).map_err(|_| DecodeError::Short {
+            kind: 0,
+            len: record.len(),
+        })?;
         if header.version != VERSION {
             return Err(DecodeError::Version(header.version));
         }
         if usize::try_from(header.len) != Ok(record.len()) {
-            return Err(DecodeError::Length { claimed: header.len, found: record.len() });
+            return Err(DecodeError::Length {
+                claimed: header.len,
+                found: record.len(),
+            });
         }
-        let raw = Raw { record, kind: header.kind, clock: self.clock };
+        let raw = Raw {
+            record,
+            kind: header.kind,
+            clock: self.clock,
+        };
         let (process, action) = match header.kind {
             kind::FORK => process::fork(&raw)?,
             kind::EXEC => process::exec(&raw)?,
@@ -158,7 +179,12 @@ impl Decoder {
             other => return Err(DecodeError::Kind(other)),
         };
         Ok(Event {
-            id: EventId { run: self.run, lane: header.lane, cpu: header.cpu, sequence: header.sequence },
+            id: EventId {
+                run: self.run,
+                lane: header.lane,
+                cpu: header.cpu,
+                sequence: header.sequence,
+            },
             time: self.clock.stamp(header.boot_ns),
             process,
             action,
@@ -180,9 +206,14 @@ impl<'a> Raw<'a> {
     /// # Errors
     /// When the record is too short for `T` or its tail is broken.
     pub fn parts<T: FromBytes>(&self) -> Result<(T, Sections<'a>), DecodeError> {
-        let (fixed, tail) = T::read_from_prefix(self.record)
-            .map_err(|_| DecodeError::Short { kind: self.kind, len: self.record.len() })?;
-        Ok((fixed, Sections::parse(tail).ok_or(DecodeError::Tail(self.kind))?))
+        let (fixed, tail) = T::read_from_prefix(self.record).map_err(|_| DecodeError::Short {
+            kind: self.kind,
+            len: self.record.len(),
+        })?;
+        Ok((
+            fixed,
+            Sections::parse(tail).ok_or(DecodeError::Tail(self.kind))?,
+        ))
     }
 
     /// The process a subject describes.
@@ -230,7 +261,10 @@ impl<'a> Raw<'a> {
 /// Text up to the first NUL.
 #[must_use]
 pub fn until_nul(bytes: &[u8]) -> Box<str> {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
     owned(bytes.get(..end).unwrap_or_default())
 }
 
@@ -291,10 +325,21 @@ impl<'a> Sections<'a> {
 #[cfg(test)]
 pub(super) fn decode_as(kind: u16, record: &[u8]) -> Result<Event, DecodeError> {
     use zerocopy::IntoBytes as _;
-    let (header, rest) = Header::read_from_prefix(record).map_err(|_| DecodeError::Short { kind, len: record.len() })?;
+    let (header, rest) = Header::read_from_prefix(record).map_err(|_| DecodeError::Short {
+        kind,
+        len: record.len(),
+    })?;
     let len = u32::try_from(record.len()).unwrap_or(u32::MAX);
-    let header = Header { len, kind, version: VERSION, ..header };
-    let decoder = Decoder { run: 1, clock: Clock { offset_ns: 0 } };
+    let header = Header {
+        len,
+        kind,
+        version: VERSION,
+        ..header
+    };
+    let decoder = Decoder {
+        run: 1,
+        clock: Clock { offset_ns: 0 },
+    };
     decoder.decode(&[header.as_bytes(), rest].concat())
 }
 
@@ -306,7 +351,10 @@ mod tests {
     use sensor_common::record::Plain;
     use zerocopy::IntoBytes;
 
-    const DECODER: Decoder = Decoder { run: 1, clock: Clock { offset_ns: 0 } };
+    const DECODER: Decoder = Decoder {
+        run: 1,
+        clock: Clock { offset_ns: 0 },
+    };
 
     fn header(kind: u16, len: usize) -> Header {
         Header {
@@ -386,6 +434,12 @@ mod tests {
     #[test]
     fn a_header_that_lies_about_its_length_is_refused() {
         let bytes = header(kind::FORK, 1000).as_bytes().to_vec();
-        assert_eq!(DECODER.decode(&bytes).unwrap_err(), DecodeError::Length { claimed: 1000, found: 32 });
+        assert_eq!(
+            DECODER.decode(&bytes).unwrap_err(),
+            DecodeError::Length {
+                claimed: 1000,
+                found: 32
+            }
+        );
     }
 }

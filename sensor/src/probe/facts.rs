@@ -42,7 +42,10 @@ impl KernelFacts {
         let mut words = Vec::with_capacity(TABLE.len());
         let mut missing = Vec::new();
         for fact in TABLE {
-            let found = fact.queries.iter().find_map(|query| btf.resolve(query).ok());
+            let found = fact
+                .queries
+                .iter()
+                .find_map(|query| btf.resolve(query).ok());
             if found.is_none() && fact.required {
                 missing.push(format!("{} ({})", fact.name, fact.queries.join(" or ")));
             }
@@ -62,7 +65,11 @@ impl KernelFacts {
         let in_a_row = [("cred_egid", 5), ("cred_fsgid", 7)]
             .into_iter()
             .all(|(name, place)| self.get(name).checked_sub(place * 4) == Some(first));
-        if in_a_row { Ok(()) } else { Err(FactsError::CredentialLayout) }
+        if in_a_row {
+            Ok(())
+        } else {
+            Err(FactsError::CredentialLayout)
+        }
     }
 
     /// One fact by name, [`MISSING`] when unknown.
@@ -88,7 +95,11 @@ impl KernelFacts {
     /// The form the programs take.
     #[must_use]
     pub fn to_programs(&self) -> Facts {
-        let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let bytes: Vec<u8> = self
+            .words
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .collect();
         Facts::read_from_bytes(&bytes).unwrap_or(Facts::UNKNOWN)
     }
 }

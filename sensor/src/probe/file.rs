@@ -37,7 +37,10 @@ fn access(raw: &Raw<'_>, kind: AccessKind) -> Decoded {
         created: did(raw::ACCESS_CREATED),
         truncated: did(raw::ACCESS_TRUNCATED),
     };
-    Ok((Some(raw.process(&record.subject)), Action::FileAccess(Box::new(access))))
+    Ok((
+        Some(raw.process(&record.subject)),
+        Action::FileAccess(Box::new(access)),
+    ))
 }
 
 /// [`sensor_common::kind::FILE_RENAME`].
@@ -88,8 +91,12 @@ fn change(raw: &Raw<'_>, kind: ChangeKind) -> Decoded {
     let change = Change {
         kind,
         name: name(&sections, [tail::PATH, tail::BASE, tail::RAW_PATH]),
-        target: named_twice
-            .then(|| name(&sections, [tail::TARGET_PATH, tail::TARGET_BASE, tail::RAW_TARGET_PATH])),
+        target: named_twice.then(|| {
+            name(
+                &sections,
+                [tail::TARGET_PATH, tail::TARGET_BASE, tail::RAW_TARGET_PATH],
+            )
+        }),
         text: (kind == ChangeKind::Symlink).then(text),
         file: known(raw::KNOWN_FILE).then(|| file_identity(&record.file)),
         replaced: (known(raw::KNOWN_REPLACED) && is_file(&record.replaced))
@@ -108,7 +115,10 @@ fn change(raw: &Raw<'_>, kind: ChangeKind) -> Decoded {
         }),
         flags: record.flags,
     };
-    Ok((Some(raw.process(&record.subject)), Action::FileChange(Box::new(change))))
+    Ok((
+        Some(raw.process(&record.subject)),
+        Action::FileChange(Box::new(change)),
+    ))
 }
 
 /// Nothing is all zero, and no inode has number 0.
@@ -125,7 +135,10 @@ fn name(sections: &Sections<'_>, [path, base, passed]: [u8; 3]) -> Name {
     let passed = sections.text(passed).unwrap_or_default();
     let base = base.trim_end_matches('/');
     let passed = passed.trim_start_matches('/');
-    Name { path: format!("{base}/{passed}").into_boxed_str(), source: Source::Passed }
+    Name {
+        path: format!("{base}/{passed}").into_boxed_str(),
+        source: Source::Passed,
+    }
 }
 
 #[cfg(test)]
@@ -159,9 +172,18 @@ mod tests {
     fn a_true_path_is_taken_as_it_is() {
         let mut record = raw::FileAccess::new_zeroed();
         record.access = raw::ACCESS_WRITE | raw::ACCESS_CREATED;
-        let action = decoded(kind::FILE_OPEN, record.as_bytes(), &[section(tail::PATH, "/etc/cron.d/x")]);
-        let Action::FileAccess(access) = action else { panic!("{action:?}") };
-        assert_eq!((&*access.path, access.kind), ("/etc/cron.d/x", AccessKind::Open));
+        let action = decoded(
+            kind::FILE_OPEN,
+            record.as_bytes(),
+            &[section(tail::PATH, "/etc/cron.d/x")],
+        );
+        let Action::FileAccess(access) = action else {
+            panic!("{action:?}")
+        };
+        assert_eq!(
+            (&*access.path, access.kind),
+            ("/etc/cron.d/x", AccessKind::Open)
+        );
         assert!(access.writes && access.created && !access.reads && !access.truncated);
     }
 
@@ -175,7 +197,13 @@ mod tests {
         ] {
             let sections = [section(tail::BASE, base), section(tail::RAW_PATH, passed)];
             let change = changed(kind::FILE_UNLINK, record, &sections);
-            assert_eq!(change.name, Name { path: joined.into(), source: Source::Passed });
+            assert_eq!(
+                change.name,
+                Name {
+                    path: joined.into(),
+                    source: Source::Passed
+                }
+            );
             assert!(change.file.is_none() && change.target.is_none());
         }
     }
@@ -189,6 +217,12 @@ mod tests {
         assert_eq!(&*change.path().path, "/b");
         assert!(change.replaced.is_none() && change.file.is_some());
         record.replaced.inode = 9;
-        assert_eq!(changed(kind::FILE_RENAME, record, &sections).replaced.unwrap().inode, 9);
+        assert_eq!(
+            changed(kind::FILE_RENAME, record, &sections)
+                .replaced
+                .unwrap()
+                .inode,
+            9
+        );
     }
 }

@@ -15,8 +15,8 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap as BpfHashMap, LpmTrie, MapData, MapError};
 use aya::{Ebpf, Pod};
 use sensor_common::filter::{
-    HAS_CGROUPS, HAS_COMMS, HAS_PREFIXES, HAS_SUFFIXES, HAS_UIDS, HAS_WATCHED, InodeKey, PREFIX_MAX,
-    PSEUDO, SUBJECTS_MAX, SUFFIX_MAX, Settings, WATCHED_MAX, watch_bit,
+    HAS_CGROUPS, HAS_COMMS, HAS_PREFIXES, HAS_SUFFIXES, HAS_UIDS, HAS_WATCHED, InodeKey,
+    PREFIX_MAX, PSEUDO, SUBJECTS_MAX, SUFFIX_MAX, Settings, WATCHED_MAX, watch_bit,
 };
 use sensor_common::limits::COMM_LEN;
 use thiserror::Error;
@@ -94,7 +94,9 @@ impl<K: Eq + Hash + Clone, M: Entries<K>> Set<K, M> {
     fn add(&mut self, wanted: &HashMap<K, u32>) -> Result<(), FilterError> {
         for (key, value) in wanted {
             if self.entries.get(key) != Some(value) {
-                self.map.put(key, *value).map_err(|error| FilterError::Map(self.name, error))?;
+                self.map
+                    .put(key, *value)
+                    .map_err(|error| FilterError::Map(self.name, error))?;
                 self.entries.insert(key.clone(), *value);
             }
         }
@@ -103,9 +105,16 @@ impl<K: Eq + Hash + Clone, M: Entries<K>> Set<K, M> {
 
     /// Takes out what is not wanted any more.
     fn retain(&mut self, wanted: &HashMap<K, u32>) -> Result<(), FilterError> {
-        let gone: Vec<K> = self.entries.keys().filter(|key| !wanted.contains_key(key)).cloned().collect();
+        let gone: Vec<K> = self
+            .entries
+            .keys()
+            .filter(|key| !wanted.contains_key(key))
+            .cloned()
+            .collect();
         for key in gone {
-            self.map.take(&key).map_err(|error| FilterError::Map(self.name, error))?;
+            self.map
+                .take(&key)
+                .map_err(|error| FilterError::Map(self.name, error))?;
             self.entries.remove(&key);
         }
         Ok(())
@@ -138,14 +147,28 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, FilterErr
     ebpf.take_map(name).ok_or(FilterError::NoMap(name))
 }
 
-fn hash_set<K: Pod + Eq + Hash>(ebpf: &mut Ebpf, name: &'static str) -> Result<HashSet<K>, FilterError> {
+fn hash_set<K: Pod + Eq + Hash>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<HashSet<K>, FilterError> {
     let map = BpfHashMap::try_from(take(ebpf, name)?).map_err(|_| FilterError::NoMap(name))?;
-    Ok(Set { name, map, entries: HashMap::new() })
+    Ok(Set {
+        name,
+        map,
+        entries: HashMap::new(),
+    })
 }
 
-fn trie_set<const N: usize>(ebpf: &mut Ebpf, name: &'static str) -> Result<TrieSet<N>, FilterError> {
+fn trie_set<const N: usize>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<TrieSet<N>, FilterError> {
     let map = LpmTrie::try_from(take(ebpf, name)?).map_err(|_| FilterError::NoMap(name))?;
-    Ok(Set { name, map, entries: HashMap::new() })
+    Ok(Set {
+        name,
+        map,
+        entries: HashMap::new(),
+    })
 }
 
 impl Filters {
@@ -156,7 +179,8 @@ impl Filters {
     pub fn new(ebpf: &mut Ebpf, rules: Rules) -> Result<Self, FilterError> {
         const SETTINGS: &str = "SETTINGS";
         let mut filters = Self {
-            settings: Array::try_from(take(ebpf, SETTINGS)?).map_err(|_| FilterError::NoMap(SETTINGS))?,
+            settings: Array::try_from(take(ebpf, SETTINGS)?)
+                .map_err(|_| FilterError::NoMap(SETTINGS))?,
             prefixes: trie_set(ebpf, "PATH_PREFIXES")?,
             suffixes: trie_set(ebpf, "PATH_SUFFIXES")?,
             comms: hash_set(ebpf, "COMMS")?,
@@ -202,7 +226,12 @@ impl Filters {
     /// # Errors
     /// When the kernel refuses an entry.
     pub fn group_made(&mut self, id: u64, path: &str) -> Result<(), FilterError> {
-        if !self.rules.cgroups.iter().any(|outer| is_in_group(path, outer)) {
+        if !self
+            .rules
+            .cgroups
+            .iter()
+            .any(|outer| is_in_group(path, outer))
+        {
             return Ok(());
         }
         let entry = HashMap::from([(id, 1)]);
@@ -216,7 +245,16 @@ impl Filters {
     /// When the kernel refuses an entry.
     pub fn name_changed(&mut self, path: &str) -> Result<(), FilterError> {
         let path = Path::new(path);
-        if self.rules.watches.iter().any(|watch| watch.is_touched_by(path)) { self.refresh() } else { Ok(()) }
+        if self
+            .rules
+            .watches
+            .iter()
+            .any(|watch| watch.is_touched_by(path))
+        {
+            self.refresh()
+        } else {
+            Ok(())
+        }
     }
 
     /// Finds out anew what the watched paths mean; to be done from time to time, because
@@ -249,7 +287,11 @@ impl Filters {
                 | self.uids.flag(HAS_UIDS)
                 | self.cgroups.flag(HAS_CGROUPS)
                 | self.watched.flag(HAS_WATCHED)
-                | if self.rules.paths.kernel_file_systems { PSEUDO } else { 0 },
+                | if self.rules.paths.kernel_file_systems {
+                    PSEUDO
+                } else {
+                    0
+                },
             ..Settings::default()
         };
         for key in self.watched.entries.keys() {
@@ -259,20 +301,25 @@ impl Filters {
             }
         }
         let bytes: SettingsBytes = zerocopy::transmute!(settings);
-        self.settings.set(0, bytes, 0).map_err(|error| FilterError::Map("SETTINGS", error))
+        self.settings
+            .set(0, bytes, 0)
+            .map_err(|error| FilterError::Map("SETTINGS", error))
     }
 }
 
 /// The inode number stands first in an [`InodeKey`].
 fn inode_of(key: &InodeBytes) -> u64 {
-    key.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes))
+    key.first_chunk()
+        .map_or(0, |bytes| u64::from_ne_bytes(*bytes))
 }
 
 fn inodes(watches: &[Watch]) -> HashMap<InodeBytes, u32> {
     let found = watch::resolve(watches);
     // In a fixed order, so that it is always the same ones that have no room.
-    let ordered: BTreeMap<InodeBytes, u32> =
-        found.into_iter().map(|(key, bits)| (zerocopy::transmute!(key), bits)).collect();
+    let ordered: BTreeMap<InodeBytes, u32> = found
+        .into_iter()
+        .map(|(key, bits)| (zerocopy::transmute!(key), bits))
+        .collect();
     ordered.into_iter().take(WATCHED_MAX as usize).collect()
 }
 
@@ -286,20 +333,31 @@ fn groups(paths: &[String]) -> HashMap<u64, u32> {
         tracing::warn!(%error, "control groups are not left out");
         "/nonexistent".into()
     });
-    let mut to_do: Vec<_> = paths.iter().map(|path| root.join(path.trim_start_matches('/'))).collect();
+    let mut to_do: Vec<_> = paths
+        .iter()
+        .map(|path| root.join(path.trim_start_matches('/')))
+        .collect();
     let mut ids = HashMap::new();
     while let Some(directory) = to_do.pop().filter(|_| ids.len() < SUBJECTS_MAX as usize) {
-        let Ok(metadata) = fs::metadata(&directory) else { continue };
+        let Ok(metadata) = fs::metadata(&directory) else {
+            continue;
+        };
         ids.insert(metadata.ino(), 1);
         let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        to_do.extend(entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()));
+        to_do.extend(
+            entries
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                .map(|entry| entry.path()),
+        );
     }
     ids
 }
 
 fn is_in_group(path: &str, outer: &str) -> bool {
     let outer = outer.trim_matches('/');
-    path.trim_matches('/').strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.trim_matches('/')
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `task_struct.comm` of a process of that name.
@@ -368,7 +426,11 @@ mod tests {
 
     #[test]
     fn a_watched_inode_has_its_number_in_front() {
-        let key = InodeKey { inode: 0x0102_0304, dev: 5, reserved: 0 };
+        let key = InodeKey {
+            inode: 0x0102_0304,
+            dev: 5,
+            reserved: 0,
+        };
         assert_eq!(inode_of(&zerocopy::transmute!(key)), 0x0102_0304);
         assert_eq!(key.as_bytes().len(), size_of::<InodeBytes>());
     }

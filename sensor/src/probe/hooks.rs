@@ -81,40 +81,72 @@ impl Service {
     /// Whether such events cannot happen here.
     #[must_use]
     pub fn is_impossible_here(&self) -> bool {
-        IMPOSSIBLE_WITHOUT.iter().any(|(name, file)| *name == self.name && !Path::new(file).exists())
+        IMPOSSIBLE_WITHOUT
+            .iter()
+            .any(|(name, file)| *name == self.name && !Path::new(file).exists())
     }
 }
 
 const fn tracepoint(program: &'static str, name: &'static str) -> Hook {
-    Hook { program, attach: Attach::Tracepoint(name), optional: false }
+    Hook {
+        program,
+        attach: Attach::Tracepoint(name),
+        optional: false,
+    }
 }
 
 const fn fentry(program: &'static str, name: &'static str) -> Hook {
-    Hook { program, attach: Attach::Fentry(name), optional: false }
+    Hook {
+        program,
+        attach: Attach::Fentry(name),
+        optional: false,
+    }
 }
 
 const fn fexit(program: &'static str, name: &'static str) -> Hook {
-    Hook { program, attach: Attach::Fexit(name), optional: false }
+    Hook {
+        program,
+        attach: Attach::Fexit(name),
+        optional: false,
+    }
 }
 
 const fn syscall_enter(program: &'static str, calls: &'static [&'static str]) -> Hook {
-    Hook { program, attach: Attach::SyscallEnter(calls), optional: false }
+    Hook {
+        program,
+        attach: Attach::SyscallEnter(calls),
+        optional: false,
+    }
 }
 
 const fn syscall_exit(program: &'static str, calls: &'static [&'static str]) -> Hook {
-    Hook { program, attach: Attach::SyscallExit(calls), optional: false }
+    Hook {
+        program,
+        attach: Attach::SyscallExit(calls),
+        optional: false,
+    }
 }
 
 const fn fexit_if_any(program: &'static str, name: &'static str) -> Hook {
-    Hook { optional: true, ..fexit(program, name) }
+    Hook {
+        optional: true,
+        ..fexit(program, name)
+    }
 }
 
 const fn fentry_if_any(program: &'static str, name: &'static str) -> Hook {
-    Hook { optional: true, ..fentry(program, name) }
+    Hook {
+        optional: true,
+        ..fentry(program, name)
+    }
 }
 
 const fn cgroup(program: &'static str, name: &'static str) -> Hook {
-    Hook { program, attach: Attach::Cgroup(name), optional: false }
+    Hook {
+        program,
+        attach: Attach::Cgroup(name),
+        optional: false,
+    }
 }
 
 /// What the tracepoints of system calls do not see.
@@ -131,23 +163,35 @@ pub const SERVICES: &[Service] = &[
     Service {
         name: "fork",
         kinds: &[kind::FORK],
-        ways: &[Way { hooks: &[tracepoint("process_fork", "sched_process_fork")], misses: "" }],
+        ways: &[Way {
+            hooks: &[tracepoint("process_fork", "sched_process_fork")],
+            misses: "",
+        }],
     },
     Service {
         name: "exec",
         kinds: &[kind::EXEC],
-        ways: &[Way { hooks: &[tracepoint("process_exec", "sched_process_exec")], misses: "" }],
+        ways: &[Way {
+            hooks: &[tracepoint("process_exec", "sched_process_exec")],
+            misses: "",
+        }],
     },
     Service {
         name: "exit",
         kinds: &[kind::EXIT],
-        ways: &[Way { hooks: &[tracepoint("process_exit", "sched_process_exit")], misses: "" }],
+        ways: &[Way {
+            hooks: &[tracepoint("process_exit", "sched_process_exit")],
+            misses: "",
+        }],
     },
     Service {
         name: "memfd",
         kinds: &[kind::MEMFD],
         ways: &[
-            Way { hooks: &[fexit("memfd_create_fexit", "__x64_sys_memfd_create")], misses: "" },
+            Way {
+                hooks: &[fexit("memfd_create_fexit", "__x64_sys_memfd_create")],
+                misses: "",
+            },
             Way {
                 hooks: &[syscall_exit("memfd_create_exit", &["memfd_create"])],
                 misses: ONLY_64_BIT,
@@ -158,7 +202,10 @@ pub const SERVICES: &[Service] = &[
         name: "ptrace",
         kinds: &[kind::PTRACE],
         ways: &[
-            Way { hooks: &[fexit("ptrace_fexit", "__x64_sys_ptrace")], misses: "" },
+            Way {
+                hooks: &[fexit("ptrace_fexit", "__x64_sys_ptrace")],
+                misses: "",
+            },
             Way {
                 hooks: &[syscall_exit("ptrace_exit", &["ptrace"])],
                 misses: ONLY_64_BIT,
@@ -169,7 +216,10 @@ pub const SERVICES: &[Service] = &[
         name: "vm_write",
         kinds: &[kind::VM_WRITE],
         ways: &[
-            Way { hooks: &[fexit("vm_write_fexit", "__x64_sys_process_vm_writev")], misses: "" },
+            Way {
+                hooks: &[fexit("vm_write_fexit", "__x64_sys_process_vm_writev")],
+                misses: "",
+            },
             Way {
                 hooks: &[syscall_exit("vm_write_exit", &["process_vm_writev"])],
                 misses: ONLY_64_BIT,
@@ -180,7 +230,10 @@ pub const SERVICES: &[Service] = &[
         name: "setns",
         kinds: &[kind::SETNS],
         ways: &[
-            Way { hooks: &[fexit("setns_fexit", "__x64_sys_setns")], misses: "" },
+            Way {
+                hooks: &[fexit("setns_fexit", "__x64_sys_setns")],
+                misses: "",
+            },
             Way {
                 hooks: &[syscall_exit("setns_exit", &["setns"])],
                 misses: ONLY_64_BIT,
@@ -191,7 +244,10 @@ pub const SERVICES: &[Service] = &[
         name: "unshare",
         kinds: &[kind::UNSHARE],
         ways: &[
-            Way { hooks: &[fexit("unshare_fexit", "__x64_sys_unshare")], misses: "" },
+            Way {
+                hooks: &[fexit("unshare_fexit", "__x64_sys_unshare")],
+                misses: "",
+            },
             Way {
                 hooks: &[syscall_exit("unshare_exit", &["unshare"])],
                 misses: ONLY_64_BIT,
@@ -222,7 +278,10 @@ pub const SERVICES: &[Service] = &[
         name: "credentials",
         kinds: &[kind::CREDENTIALS],
         ways: &[
-            Way { hooks: &[fentry("credentials_change", "commit_creds")], misses: "" },
+            Way {
+                hooks: &[fentry("credentials_change", "commit_creds")],
+                misses: "",
+            },
             Way {
                 hooks: &[
                     syscall_enter("credentials_enter", MAY_GAIN),
@@ -235,18 +294,27 @@ pub const SERVICES: &[Service] = &[
     Service {
         name: "signal",
         kinds: &[kind::SIGNAL],
-        ways: &[Way { hooks: &[tracepoint("signal_generate", "signal_generate")], misses: "" }],
+        ways: &[Way {
+            hooks: &[tracepoint("signal_generate", "signal_generate")],
+            misses: "",
+        }],
     },
     Service {
         name: "module",
         kinds: &[kind::MODULE],
-        ways: &[Way { hooks: &[tracepoint("module_load", "module_load")], misses: "" }],
+        ways: &[Way {
+            hooks: &[tracepoint("module_load", "module_load")],
+            misses: "",
+        }],
     },
     Service {
         name: "bpf",
         kinds: &[kind::BPF],
         ways: &[
-            Way { hooks: &[fentry("bpf_load", "bpf_prog_kallsyms_add")], misses: "" },
+            Way {
+                hooks: &[fentry("bpf_load", "bpf_prog_kallsyms_add")],
+                misses: "",
+            },
             Way {
                 hooks: &[syscall_exit("bpf_exit", &["bpf"])],
                 misses: "32-bit system calls, programs loaded by loader programs",
@@ -257,14 +325,20 @@ pub const SERVICES: &[Service] = &[
         name: "cgroup",
         kinds: &[kind::CGROUP_MKDIR, kind::CGROUP_RMDIR],
         ways: &[Way {
-            hooks: &[tracepoint("cgroup_mkdir", "cgroup_mkdir"), tracepoint("cgroup_rmdir", "cgroup_rmdir")],
+            hooks: &[
+                tracepoint("cgroup_mkdir", "cgroup_mkdir"),
+                tracepoint("cgroup_rmdir", "cgroup_rmdir"),
+            ],
             misses: "",
         }],
     },
     Service {
         name: "tcp",
         kinds: &[kind::TCP_CONNECT, kind::TCP_LISTEN, kind::TCP_CLOSE],
-        ways: &[Way { hooks: &[tracepoint("sock_state", "inet_sock_set_state")], misses: "" }],
+        ways: &[Way {
+            hooks: &[tracepoint("sock_state", "inet_sock_set_state")],
+            misses: "",
+        }],
     },
     Service {
         name: "connect",
@@ -315,18 +389,33 @@ pub const SERVICES: &[Service] = &[
                 ],
                 misses: "",
             },
-            Way { hooks: &[syscall_exit("listen_exit", &["listen"])], misses: NO_IO_URING },
+            Way {
+                hooks: &[syscall_exit("listen_exit", &["listen"])],
+                misses: NO_IO_URING,
+            },
         ],
     },
     Service {
         name: "bind",
         kinds: &[kind::BIND],
-        ways: &[Way { hooks: &[cgroup("bound4", "post_bind4"), cgroup("bound6", "post_bind6")], misses: "" }],
+        ways: &[Way {
+            hooks: &[
+                cgroup("bound4", "post_bind4"),
+                cgroup("bound6", "post_bind6"),
+            ],
+            misses: "",
+        }],
     },
     Service {
         name: "udp",
         kinds: &[kind::UDP_SEND],
-        ways: &[Way { hooks: &[cgroup("udp_send4", "sendmsg4"), cgroup("udp_send6", "sendmsg6")], misses: "" }],
+        ways: &[Way {
+            hooks: &[
+                cgroup("udp_send4", "sendmsg4"),
+                cgroup("udp_send6", "sendmsg6"),
+            ],
+            misses: "",
+        }],
     },
     Service {
         name: "dns",
@@ -342,7 +431,10 @@ pub const SERVICES: &[Service] = &[
                 misses: "",
             },
             Way {
-                hooks: &[cgroup("dns_egress", "egress"), cgroup("dns_ingress", "ingress")],
+                hooks: &[
+                    cgroup("dns_egress", "egress"),
+                    cgroup("dns_ingress", "ingress"),
+                ],
                 misses: "",
             },
         ],
@@ -351,8 +443,14 @@ pub const SERVICES: &[Service] = &[
         name: "raw socket",
         kinds: &[kind::RAW_SOCKET],
         ways: &[
-            Way { hooks: &[fexit("socket_created", "security_socket_post_create")], misses: "" },
-            Way { hooks: &[syscall_exit("socket_exit", &["socket"])], misses: NO_IO_URING },
+            Way {
+                hooks: &[fexit("socket_created", "security_socket_post_create")],
+                misses: "",
+            },
+            Way {
+                hooks: &[syscall_exit("socket_exit", &["socket"])],
+                misses: NO_IO_URING,
+            },
         ],
     },
     file::OPEN,

@@ -135,7 +135,8 @@ impl Loaded {
             })
             .collect();
         programs.sort_by(|a, b| {
-            (b.verified_instructions, &b.jited_bytes).cmp(&(a.verified_instructions, &a.jited_bytes))
+            (b.verified_instructions, &b.jited_bytes)
+                .cmp(&(a.verified_instructions, &a.jited_bytes))
         });
         programs
     }
@@ -177,7 +178,12 @@ pub fn load(sizes: Sizes, selection: &Selection) -> Result<Loaded, LoadError> {
         .map(|service| hooker.serve(service))
         .collect();
     let attached = hooker.attached;
-    Ok(Loaded { ebpf, served, facts, attached })
+    Ok(Loaded {
+        ebpf,
+        served,
+        facts,
+        attached,
+    })
 }
 
 /// The kernel wants no flags for a link; others may then attach beside and below it all the
@@ -203,11 +209,21 @@ impl Hooker<'_> {
         let mut refusals = Vec::new();
         for (at, way) in service.ways.iter().enumerate() {
             match self.take(way) {
-                Ok(()) => return Served { service, way: Some(at), refusals },
+                Ok(()) => {
+                    return Served {
+                        service,
+                        way: Some(at),
+                        refusals,
+                    };
+                }
                 Err(reason) => refusals.push(reason),
             }
         }
-        Served { service, way: None, refusals }
+        Served {
+            service,
+            way: None,
+            refusals,
+        }
     }
 
     /// Attaches all hooks of a way, or none.
@@ -217,7 +233,10 @@ impl Hooker<'_> {
                 continue;
             }
             if let Err(reason) = self.attach(hook) {
-                way.hooks.iter().take(at + 1).for_each(|done| self.unload(done.program));
+                way.hooks
+                    .iter()
+                    .take(at + 1)
+                    .for_each(|done| self.unload(done.program));
                 return Err(format!("{}: {reason}", hook.attach.describe()));
             }
         }
@@ -241,27 +260,35 @@ impl Hooker<'_> {
             .program_mut(name)
             .ok_or_else(|| format!("no program {name} in the object; this build is broken"))?;
         match (hook.attach, program) {
-            (Attach::Tracepoint(target), Program::BtfTracePoint(program)) => {
-                program.load(target, types).and_then(|()| program.attach().map(drop))
-            }
-            (Attach::Fentry(target), Program::FEntry(program)) => {
-                program.load(target, types).and_then(|()| program.attach().map(drop))
-            }
-            (Attach::Fexit(target), Program::FExit(program)) => {
-                program.load(target, types).and_then(|()| program.attach().map(drop))
-            }
+            (Attach::Tracepoint(target), Program::BtfTracePoint(program)) => program
+                .load(target, types)
+                .and_then(|()| program.attach().map(drop)),
+            (Attach::Fentry(target), Program::FEntry(program)) => program
+                .load(target, types)
+                .and_then(|()| program.attach().map(drop)),
+            (Attach::Fexit(target), Program::FExit(program)) => program
+                .load(target, types)
+                .and_then(|()| program.attach().map(drop)),
             (Attach::Cgroup(_), Program::CgroupSock(program)) => {
                 let root = cgroup::root().map_err(|error| error.to_string())?;
-                program.load().and_then(|()| program.attach(root, BESIDE_OTHERS).map(drop))
+                program
+                    .load()
+                    .and_then(|()| program.attach(root, BESIDE_OTHERS).map(drop))
             }
             (Attach::Cgroup(_), Program::CgroupSockAddr(program)) => {
                 let root = cgroup::root().map_err(|error| error.to_string())?;
-                program.load().and_then(|()| program.attach(root, BESIDE_OTHERS).map(drop))
+                program
+                    .load()
+                    .and_then(|()| program.attach(root, BESIDE_OTHERS).map(drop))
             }
             (Attach::Cgroup(_), Program::CgroupSkb(program)) => {
                 let root = cgroup::root().map_err(|error| error.to_string())?;
-                let side = program.expected_attach_type().unwrap_or(CgroupSkbAttachType::Ingress);
-                program.load().and_then(|()| program.attach(root, side, BESIDE_OTHERS).map(drop))
+                let side = program
+                    .expected_attach_type()
+                    .unwrap_or(CgroupSkbAttachType::Ingress);
+                program
+                    .load()
+                    .and_then(|()| program.attach(root, side, BESIDE_OTHERS).map(drop))
             }
             (Attach::SyscallEnter(calls), Program::TracePoint(_)) => {
                 return self.attach_to_calls(name, "sys_enter", calls);
@@ -269,20 +296,31 @@ impl Hooker<'_> {
             (Attach::SyscallExit(calls), Program::TracePoint(_)) => {
                 return self.attach_to_calls(name, "sys_exit", calls);
             }
-            (_, _) => return Err(format!("program {name} is of another type; this build is broken")),
+            (_, _) => {
+                return Err(format!(
+                    "program {name} is of another type; this build is broken"
+                ));
+            }
         }
         .map_err(|error| describe(&error))
     }
 
     /// Attaches one program to the beginning or the return of system calls, the first of which
     /// every kernel has.
-    fn attach_to_calls(&mut self, name: &'static str, side: &str, calls: &[&str]) -> Result<(), String> {
+    fn attach_to_calls(
+        &mut self,
+        name: &'static str,
+        side: &str,
+        calls: &[&str],
+    ) -> Result<(), String> {
         let tracefs = match &mut self.tracefs {
             Some(tracefs) => tracefs,
             none => none.insert(Tracefs::open().map_err(|error| format!("no tracefs: {error}"))?),
         };
         let Some(Program::TracePoint(program)) = self.ebpf.program_mut(name) else {
-            return Err(format!("no tracepoint program {name} in the object; this build is broken"));
+            return Err(format!(
+                "no tracepoint program {name} in the object; this build is broken"
+            ));
         };
         program.load().map_err(|error| describe(&error))?;
         let fd = program.fd().map_err(|error| describe(&error))?.as_fd();
@@ -322,10 +360,18 @@ fn unload(program: &mut Program) {
 
 /// The kernel's words on one line; the whole verifier log goes to the debug log.
 fn describe(error: &ProgramError) -> String {
-    if let ProgramError::LoadError { io_error, verifier_log } = error {
+    if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    {
         tracing::debug!(%verifier_log, "the verifier refused a program");
         // Without a word from the verifier, it is the kernel that does not want such programs.
-        let who = if verifier_log.to_string().is_empty() { "the kernel" } else { "the verifier" };
+        let who = if verifier_log.to_string().is_empty() {
+            "the kernel"
+        } else {
+            "the verifier"
+        };
         return format!("refused by {who}: {io_error}");
     }
     let mut text = error.to_string();

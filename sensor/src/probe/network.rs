@@ -62,14 +62,23 @@ pub fn udp_send(raw: &Raw<'_>) -> Decoded {
 
 fn socket(raw: &Raw<'_>) -> Result<(Option<Process>, Flow), super::decode::DecodeError> {
     let (record, _) = raw.parts::<raw::Socket>()?;
-    Ok((owner(raw, &record.header, &record.subject), flow(&record.flow)))
+    Ok((
+        owner(raw, &record.header, &record.subject),
+        flow(&record.flow),
+    ))
 }
 
 /// [`sensor_common::kind::TCP_LISTEN`].
 pub fn tcp_listen(raw: &Raw<'_>) -> Decoded {
     let (record, _) = raw.parts::<raw::Listen>()?;
-    let listen = Listen { flow: flow(&record.flow), backlog: record.backlog };
-    Ok((owner(raw, &record.header, &record.subject), Action::TcpListen(Box::new(listen))))
+    let listen = Listen {
+        flow: flow(&record.flow),
+        backlog: record.backlog,
+    };
+    Ok((
+        owner(raw, &record.header, &record.subject),
+        Action::TcpListen(Box::new(listen)),
+    ))
 }
 
 /// [`sensor_common::kind::TCP_CLOSE`].
@@ -89,7 +98,10 @@ pub fn tcp_close(raw: &Raw<'_>) -> Decoded {
         received: record.received_bytes,
         error: (record.error != 0).then_some(record.error),
     };
-    Ok((owner(raw, &record.header, &record.subject), Action::TcpClose(Box::new(close))))
+    Ok((
+        owner(raw, &record.header, &record.subject),
+        Action::TcpClose(Box::new(close)),
+    ))
 }
 
 /// [`sensor_common::kind::RAW_SOCKET`].
@@ -107,7 +119,10 @@ pub fn raw_socket(raw: &Raw<'_>) -> Decoded {
         protocol,
         inode: record.inode,
     };
-    Ok((owner(raw, &record.header, &record.subject), Action::RawSocket(socket)))
+    Ok((
+        owner(raw, &record.header, &record.subject),
+        Action::RawSocket(socket),
+    ))
 }
 
 /// [`sensor_common::kind::UNIX_CONNECT`].
@@ -120,7 +135,10 @@ pub fn unix_connect(raw: &Raw<'_>) -> Decoded {
         peer_inode: (record.peer_inode != 0).then_some(record.peer_inode),
         peer_pid: (record.peer_pid != 0).then_some(record.peer_pid),
     };
-    Ok((owner(raw, &record.header, &record.subject), Action::UnixConnect(Box::new(connect))))
+    Ok((
+        owner(raw, &record.header, &record.subject),
+        Action::UnixConnect(Box::new(connect)),
+    ))
 }
 
 fn unix_name(sections: &Sections<'_>) -> UnixName {
@@ -146,7 +164,10 @@ pub fn dns(raw: &Raw<'_>) -> Decoded {
         bytes: record.message_bytes,
         message: message::parse(payload.bytes),
     };
-    Ok((owner(raw, &record.header, &record.subject), Action::Dns(Box::new(dns))))
+    Ok((
+        owner(raw, &record.header, &record.subject),
+        Action::Dns(Box::new(dns)),
+    ))
 }
 
 /// Whose event it is, if that is known.
@@ -156,8 +177,14 @@ fn owner(raw: &Raw<'_>, header: &Header, subject: &Subject) -> Option<Process> {
 
 fn flow(raw: &raw::Flow) -> Flow {
     Flow {
-        local: Endpoint { address: address(raw.family, &raw.local_address), port: raw.local_port },
-        remote: Endpoint { address: address(raw.family, &raw.remote_address), port: raw.remote_port },
+        local: Endpoint {
+            address: address(raw.family, &raw.local_address),
+            port: raw.local_port,
+        },
+        remote: Endpoint {
+            address: address(raw.family, &raw.remote_address),
+            port: raw.remote_port,
+        },
         protocol: raw.protocol,
         net_ns: raw.net_ns,
         inode: (raw.inode != 0).then_some(raw.inode),

@@ -28,7 +28,11 @@ impl Tracefs {
     /// When the kernel does not have it or does not let us.
     pub fn open() -> io::Result<Self> {
         let usual = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-        match usual.into_iter().map(Path::new).find(|path| path.join("events/syscalls").is_dir()) {
+        match usual
+            .into_iter()
+            .map(Path::new)
+            .find(|path| path.join("events/syscalls").is_dir())
+        {
             Some(path) => Ok(Self::Mounted(path)),
             None => Detached::mount(c"tracefs").map(Self::Detached),
         }
@@ -95,7 +99,14 @@ fn open_event(id: u64) -> io::Result<OwnedFd> {
     let cpu = check(unsafe { libc::sched_getcpu() }.into())?;
     // SAFETY: the attributes are as long as they say.
     descriptor(unsafe {
-        libc::syscall(libc::SYS_perf_event_open, &raw const attributes, NO_PROCESS, cpu, NO_GROUP, PERF_FLAG_FD_CLOEXEC)
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            &raw const attributes,
+            NO_PROCESS,
+            cpu,
+            NO_GROUP,
+            PERF_FLAG_FD_CLOEXEC,
+        )
     })
 }
 
@@ -105,7 +116,11 @@ fn control(event: &OwnedFd, request: libc::c_ulong, argument: libc::c_long) -> i
 }
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 fn descriptor(result: libc::c_long) -> io::Result<OwnedFd> {

@@ -5,7 +5,9 @@ use sensor_common::tail;
 
 use super::decode::{Decoded, Raw, until_nul};
 use crate::event::Action;
-use crate::event::privilege::{Credentials, Identity, Mount, Ptrace, Setns, Signal, Target, Unshare, VmWrite};
+use crate::event::privilege::{
+    Credentials, Identity, Mount, Ptrace, Setns, Signal, Target, Unshare, VmWrite,
+};
 use crate::event::process::{Ids, ProcessKey};
 
 /// [`sensor_common::kind::CREDENTIALS`].
@@ -20,7 +22,10 @@ pub fn credentials(raw: &Raw<'_>) -> Decoded {
         namespace: gained(raw::GAINED_NAMESPACE),
         regained: gained(raw::GAINED_BACK),
     };
-    Ok((Some(raw.process(&record.subject)), Action::Credentials(Box::new(credentials))))
+    Ok((
+        Some(raw.process(&record.subject)),
+        Action::Credentials(Box::new(credentials)),
+    ))
 }
 
 fn identity(raw: &raw::Identity) -> Identity {
@@ -44,15 +49,29 @@ fn identity(raw: &raw::Identity) -> Identity {
 /// [`sensor_common::kind::PTRACE`].
 pub fn ptrace(raw: &Raw<'_>) -> Decoded {
     let (record, _) = raw.parts::<raw::Ptrace>()?;
-    let ptrace = Ptrace { target: target(&record.target), request: record.request, address: record.address };
-    Ok((Some(raw.process(&record.subject)), Action::Ptrace(Box::new(ptrace))))
+    let ptrace = Ptrace {
+        target: target(&record.target),
+        request: record.request,
+        address: record.address,
+    };
+    Ok((
+        Some(raw.process(&record.subject)),
+        Action::Ptrace(Box::new(ptrace)),
+    ))
 }
 
 /// [`sensor_common::kind::VM_WRITE`].
 pub fn vm_write(raw: &Raw<'_>) -> Decoded {
     let (record, _) = raw.parts::<raw::VmWrite>()?;
-    let write = VmWrite { target: target(&record.target), bytes: record.bytes, address: record.address };
-    Ok((Some(raw.process(&record.subject)), Action::VmWrite(Box::new(write))))
+    let write = VmWrite {
+        target: target(&record.target),
+        bytes: record.bytes,
+        address: record.address,
+    };
+    Ok((
+        Some(raw.process(&record.subject)),
+        Action::VmWrite(Box::new(write)),
+    ))
 }
 
 fn target(raw: &raw::Target) -> Target {
@@ -77,13 +96,21 @@ pub fn setns(raw: &Raw<'_>) -> Decoded {
         inode: one.then_some(record.inode),
         target: (!one).then(|| target(&record.target)),
     };
-    Ok((Some(raw.process(&record.subject)), Action::Setns(Box::new(setns))))
+    Ok((
+        Some(raw.process(&record.subject)),
+        Action::Setns(Box::new(setns)),
+    ))
 }
 
 /// [`sensor_common::kind::UNSHARE`].
 pub fn unshare(raw: &Raw<'_>) -> Decoded {
     let (record, _) = raw.parts::<raw::Unshare>()?;
-    Ok((Some(raw.process(&record.subject)), Action::Unshare(Unshare { flags: record.flags })))
+    Ok((
+        Some(raw.process(&record.subject)),
+        Action::Unshare(Unshare {
+            flags: record.flags,
+        }),
+    ))
 }
 
 /// [`sensor_common::kind::MOUNT`].
@@ -100,7 +127,10 @@ pub fn mount(raw: &Raw<'_>) -> Decoded {
         source_fd: record.source_fd.cast_signed(),
         target_fd: record.target_fd.cast_signed(),
     };
-    Ok((Some(raw.process(&record.subject)), Action::Mount(Box::new(mount))))
+    Ok((
+        Some(raw.process(&record.subject)),
+        Action::Mount(Box::new(mount)),
+    ))
 }
 
 /// [`sensor_common::kind::SIGNAL`].

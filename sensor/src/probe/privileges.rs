@@ -14,17 +14,40 @@ struct Need {
 /// `include/uapi/linux/capability.h`.
 const CAP_SYS_ADMIN: u8 = 21;
 const NEEDS: [Need; 5] = [
-    Need { bit: 39, name: "CAP_BPF", or_admin: true },
-    Need { bit: 38, name: "CAP_PERFMON", or_admin: true },
-    Need { bit: 12, name: "CAP_NET_ADMIN", or_admin: false },
-    Need { bit: 19, name: "CAP_SYS_PTRACE", or_admin: false },
-    Need { bit: 2, name: "CAP_DAC_READ_SEARCH", or_admin: false },
+    Need {
+        bit: 39,
+        name: "CAP_BPF",
+        or_admin: true,
+    },
+    Need {
+        bit: 38,
+        name: "CAP_PERFMON",
+        or_admin: true,
+    },
+    Need {
+        bit: 12,
+        name: "CAP_NET_ADMIN",
+        or_admin: false,
+    },
+    Need {
+        bit: 19,
+        name: "CAP_SYS_PTRACE",
+        or_admin: false,
+    },
+    Need {
+        bit: 2,
+        name: "CAP_DAC_READ_SEARCH",
+        or_admin: false,
+    },
 ];
 
 /// Names of the capabilities that are missing. Empty also when `/proc` cannot say.
 #[must_use]
 pub fn missing() -> Vec<&'static str> {
-    fs::read_to_string("/proc/self/status").ok().and_then(|status| effective(&status)).map_or_else(Vec::new, missing_in)
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| effective(&status))
+        .map_or_else(Vec::new, missing_in)
 }
 
 fn missing_in(effective: u64) -> Vec<&'static str> {
@@ -38,7 +61,9 @@ fn missing_in(effective: u64) -> Vec<&'static str> {
 
 /// The effective set in `/proc/self/status` (proc(5): `CapEff`, hexadecimal).
 fn effective(status: &str) -> Option<u64> {
-    let value = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let value = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(value.trim(), 16).ok()
 }
 
@@ -56,7 +81,10 @@ mod tests {
 
     #[test]
     fn the_effective_set_is_read() {
-        assert_eq!(effective("Name:\tx\nCapEff:\t000001ffffffffff\n"), Some(0x1ff_ffff_ffff));
+        assert_eq!(
+            effective("Name:\tx\nCapEff:\t000001ffffffffff\n"),
+            Some(0x1ff_ffff_ffff)
+        );
         assert_eq!(effective(""), None);
     }
 }

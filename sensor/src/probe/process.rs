@@ -13,9 +13,22 @@ use crate::event::process::{Exec, Exit, FileIdentity, Memfd, Program};
 
 /// Environment variables that matter to an investigation; the rest is dropped at once.
 const KEPT_VARIABLES: [&str; 16] = [
-    "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY",
-    "SUDO_USER", "SUDO_COMMAND", "HISTFILE", "HISTSIZE", "HISTCONTROL", "BASH_ENV",
-    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "PROMPT_COMMAND",
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "LD_AUDIT",
+    "SSH_CONNECTION",
+    "SSH_CLIENT",
+    "SSH_TTY",
+    "SUDO_USER",
+    "SUDO_COMMAND",
+    "HISTFILE",
+    "HISTSIZE",
+    "HISTCONTROL",
+    "BASH_ENV",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "PROMPT_COMMAND",
 ];
 
 /// [`sensor_common::kind::FORK`].
@@ -32,7 +45,10 @@ pub fn exit(raw: &Raw<'_>) -> Decoded {
     let exit = Exit {
         code: (record.code >> 8) as u8,
         signal: (signal != 0).then_some(signal),
-        run_ns: record.header.boot_ns.saturating_sub(record.subject.start_boot_ns),
+        run_ns: record
+            .header
+            .boot_ns
+            .saturating_sub(record.subject.start_boot_ns),
     };
     Ok((Some(process), Action::Exit(exit)))
 }
@@ -51,8 +67,14 @@ pub fn memfd(raw: &Raw<'_>) -> Decoded {
 /// [`sensor_common::kind::EXEC`].
 pub fn exec(raw: &Raw<'_>) -> Decoded {
     let (record, sections) = raw.parts::<raw::Exec>()?;
-    let arguments = sections.get(tail::ARGUMENTS).unwrap_or(Section { bytes: &[], truncated: true });
-    let environment = sections.get(tail::ENVIRONMENT).unwrap_or(Section { bytes: &[], truncated: true });
+    let arguments = sections.get(tail::ARGUMENTS).unwrap_or(Section {
+        bytes: &[],
+        truncated: true,
+    });
+    let environment = sections.get(tail::ENVIRONMENT).unwrap_or(Section {
+        bytes: &[],
+        truncated: true,
+    });
     let [stdin, stdout, stderr] = &record.stdio;
 
     let exec = Exec {
@@ -67,7 +89,10 @@ pub fn exec(raw: &Raw<'_>) -> Decoded {
         interpreter: sections.text(tail::INTERPRETER),
         working_directory: sections.text(tail::WORKING_DIRECTORY),
         argument_bytes: record.argument_bytes,
-        environment: strings(environment.bytes).filter(|variable| is_kept(variable)).map(owned).collect(),
+        environment: strings(environment.bytes)
+            .filter(|variable| is_kept(variable))
+            .map(owned)
+            .collect(),
         environment_truncated: environment.truncated,
         stdio: [
             stream(stdin, &sections, tail::STDIN_PATH),
@@ -75,7 +100,10 @@ pub fn exec(raw: &Raw<'_>) -> Decoded {
             stream(stderr, &sections, tail::STDERR_PATH),
         ],
     };
-    Ok((Some(raw.process(&record.subject)), Action::Exec(Box::new(exec))))
+    Ok((
+        Some(raw.process(&record.subject)),
+        Action::Exec(Box::new(exec)),
+    ))
 }
 
 fn stream(raw: &raw::Object, sections: &Sections<'_>, tag: u8) -> Object {
@@ -90,16 +118,24 @@ fn strings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn is_kept(variable: &[u8]) -> bool {
-    let end = variable.iter().position(|byte| *byte == b'=').unwrap_or(variable.len());
+    let end = variable
+        .iter()
+        .position(|byte| *byte == b'=')
+        .unwrap_or(variable.len());
     let name = variable.get(..end).unwrap_or_default();
-    KEPT_VARIABLES.iter().any(|kept| kept.as_bytes().eq_ignore_ascii_case(name))
+    KEPT_VARIABLES
+        .iter()
+        .any(|kept| kept.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// A file of a record.
 #[must_use]
 pub fn file_identity(raw: &raw::FileIdentity) -> FileIdentity {
     let time = |seconds: i64, nanoseconds: u32| {
-        u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000).saturating_add(u64::from(nanoseconds))
+        u64::try_from(seconds)
+            .unwrap_or(0)
+            .saturating_mul(1_000_000_000)
+            .saturating_add(u64::from(nanoseconds))
     };
     FileIdentity {
         inode: raw.inode,

@@ -35,7 +35,9 @@ impl Programs {
     pub fn of(ebpf: &Ebpf) -> Self {
         let descriptors = ebpf
             .programs()
-            .filter_map(|(name, program)| Some((name.to_owned(), program.fd().ok()?.try_clone().ok()?)))
+            .filter_map(|(name, program)| {
+                Some((name.to_owned(), program.fd().ok()?.try_clone().ok()?))
+            })
             .collect();
         Self { descriptors }
     }
@@ -60,7 +62,13 @@ fn parse(name: &str, fdinfo: &str) -> Runs {
     let value = |key: &str| {
         fdinfo
             .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok())
+            .find_map(|line| {
+                line.strip_prefix(key)?
+                    .strip_prefix(':')?
+                    .trim()
+                    .parse()
+                    .ok()
+            })
             .unwrap_or(0)
     };
     Runs {
@@ -77,9 +85,21 @@ mod tests {
 
     #[test]
     fn fdinfo_is_read() {
-        let text = "pos:\t0\nprog_type:\t26\nrun_time_ns:\t1500\nrun_cnt:\t3\nrecursion_misses:\t1\n";
-        let runs = Runs { name: "p".into(), count: 3, nanoseconds: 1500, skipped: 1 };
+        let text =
+            "pos:\t0\nprog_type:\t26\nrun_time_ns:\t1500\nrun_cnt:\t3\nrecursion_misses:\t1\n";
+        let runs = Runs {
+            name: "p".into(),
+            count: 3,
+            nanoseconds: 1500,
+            skipped: 1,
+        };
         assert_eq!(parse("p", text), runs);
-        assert_eq!(parse("p", "garbage"), Runs { name: "p".into(), ..Runs::default() });
+        assert_eq!(
+            parse("p", "garbage"),
+            Runs {
+                name: "p".into(),
+                ..Runs::default()
+            }
+        );
     }
 }

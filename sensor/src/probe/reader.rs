@@ -47,7 +47,13 @@ pub struct Lanes<T> {
 pub fn queues() -> (Lanes<HeapProd<Frame>>, Lanes<HeapCons<Frame>>) {
     let (process, process_end) = HeapRb::new(QUEUE_RECORDS).split();
     let (file, file_end) = HeapRb::new(QUEUE_RECORDS).split();
-    (Lanes { process, file }, Lanes { process: process_end, file: file_end })
+    (
+        Lanes { process, file },
+        Lanes {
+            process: process_end,
+            file: file_end,
+        },
+    )
 }
 
 /// A running reader.
@@ -70,10 +76,19 @@ impl Reader {
         let epoll = Epoll::new(&[rings.process.as_raw_fd(), rings.file.as_raw_fd()])?;
         let stop = Arc::new(AtomicBool::new(false));
         let lanes = Lanes {
-            process: Lane { ring: rings.process, queue: queues.process },
-            file: Lane { ring: rings.file, queue: queues.file },
+            process: Lane {
+                ring: rings.process,
+                queue: queues.process,
+            },
+            file: Lane {
+                ring: rings.file,
+                queue: queues.file,
+            },
         };
-        let drain = Drain { counters, arena: BytesMut::with_capacity(ARENA_BYTES) };
+        let drain = Drain {
+            counters,
+            arena: BytesMut::with_capacity(ARENA_BYTES),
+        };
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("reader".to_owned())
@@ -90,7 +105,13 @@ impl Reader {
     }
 }
 
-fn run(mut lanes: Lanes<Lane>, mut drain: Drain, epoll: &Epoll, stop: &AtomicBool, consumer: &Thread) {
+fn run(
+    mut lanes: Lanes<Lane>,
+    mut drain: Drain,
+    epoll: &Epoll,
+    stop: &AtomicBool,
+    consumer: &Thread,
+) {
     loop {
         // Read before the last look, so that what was emitted before the stop is seen.
         let last = stop.load(Ordering::Acquire);
@@ -141,10 +162,16 @@ impl Drain {
     fn take(&mut self, lane: &mut Lane) -> Turn {
         for taken in 0..BATCH {
             if lane.queue.is_full() {
-                return Turn { taken, end: End::Full };
+                return Turn {
+                    taken,
+                    end: End::Full,
+                };
             }
             let Some(record) = lane.ring.next() else {
-                return Turn { taken, end: End::Empty };
+                return Turn {
+                    taken,
+                    end: End::Empty,
+                };
             };
             let frame = copy(&mut self.arena, &record);
             if let Some((kind, _)) = peek(&record) {
@@ -153,7 +180,10 @@ impl Drain {
             // There is room: this thread is the only producer.
             let _ = lane.queue.try_push(frame);
         }
-        Turn { taken: BATCH, end: End::More }
+        Turn {
+            taken: BATCH,
+            end: End::More,
+        }
     }
 }
 
@@ -182,8 +212,10 @@ impl Epoll {
         // SAFETY: `raw` is a descriptor that was just made for us.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
         for ring in rings {
-            let mut event =
-                libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
+            let mut event = libc::epoll_event {
+                events: (libc::EPOLLIN | libc::EPOLLET) as u32,
+                u64: 0,
+            };
             // SAFETY: `event` lives through the call, which copies it.
             let result = unsafe {
                 libc::epoll_ctl(fd.as_raw_fd(), libc::EPOLL_CTL_ADD, *ring, &raw mut event)
@@ -201,7 +233,12 @@ impl Epoll {
         // SAFETY: the buffer has room for as many events as said. A failure (a signal) just
         // ends the wait early.
         unsafe {
-            libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, timeout);
+            libc::epoll_wait(
+                self.fd.as_raw_fd(),
+                events.as_mut_ptr(),
+                events.len() as i32,
+                timeout,
+            );
         }
     }
 }

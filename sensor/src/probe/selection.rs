@@ -3,7 +3,13 @@
 use sensor_common::kind;
 
 /// Kinds that the sensor needs itself, to know what runs and where it belongs.
-const ESSENTIAL: [u16; 5] = [kind::FORK, kind::EXEC, kind::EXIT, kind::CGROUP_MKDIR, kind::CGROUP_RMDIR];
+const ESSENTIAL: [u16; 5] = [
+    kind::FORK,
+    kind::EXEC,
+    kind::EXIT,
+    kind::CGROUP_MKDIR,
+    kind::CGROUP_RMDIR,
+];
 
 /// Which kinds of event to deliver.
 #[derive(Clone, Debug)]
@@ -15,7 +21,9 @@ impl Selection {
     /// Everything.
     #[must_use]
     pub const fn all() -> Self {
-        Self { wanted: [true; kind::LIMIT] }
+        Self {
+            wanted: [true; kind::LIMIT],
+        }
     }
 
     /// By names (`process.exec`) and families (`process`, `process.*`).
@@ -28,7 +36,10 @@ impl Selection {
             let family = name.trim_end_matches(".*");
             let mut found = false;
             for (number, _, full) in kind::ALL {
-                let matches = *full == name || full.split_once('.').is_some_and(|(first, _)| first == family);
+                let matches = *full == name
+                    || full
+                        .split_once('.')
+                        .is_some_and(|(first, _)| first == family);
                 if let (true, Some(place)) = (matches, wanted.get_mut(usize::from(*number))) {
                     *place = true;
                     found = true;
@@ -50,7 +61,9 @@ impl Selection {
     /// Whether any of these kinds has to be observed, to be delivered or for the sensor itself.
     #[must_use]
     pub fn needs(&self, kinds: &[u16]) -> bool {
-        kinds.iter().any(|kind| self.wants(*kind) || ESSENTIAL.contains(kind))
+        kinds
+            .iter()
+            .any(|kind| self.wants(*kind) || ESSENTIAL.contains(kind))
     }
 }
 
@@ -64,6 +77,9 @@ mod tests {
         assert!(selection.wants(kind::EXEC) && selection.wants(kind::TCP_CONNECT));
         assert!(!selection.wants(kind::FORK) && !selection.wants(kind::FILE_OPEN));
         assert!(selection.needs(&[kind::FORK]) && !selection.needs(&[kind::FILE_OPEN]));
-        assert_eq!(Selection::parse(["file.*", "proces"]).unwrap_err(), "proces");
+        assert_eq!(
+            Selection::parse(["file.*", "proces"]).unwrap_err(),
+            "proces"
+        );
     }
 }

@@ -36,7 +36,12 @@ impl Cgroups {
     /// An empty table for at most `max` groups.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self { homes: HashMap::new(), removed: VecDeque::new(), max, refused: 0 }
+        Self {
+            homes: HashMap::new(),
+            removed: VecDeque::new(),
+            max,
+            refused: 0,
+        }
     }
 
     /// Learns the groups there are. Call it when events of new ones are already being queued:
@@ -59,18 +64,29 @@ impl Cgroups {
         let mut to_do = vec![(root.to_owned(), String::from("/"), 0)];
         while let Some((directory, path, depth)) = to_do.pop() {
             // It may have been removed by now.
-            let Ok(metadata) = fs::metadata(&directory) else { continue };
+            let Ok(metadata) = fs::metadata(&directory) else {
+                continue;
+            };
             // The id of a control group is the inode number of its directory
             // (`kernfs_id_ino`, include/linux/kernfs.h).
             self.insert(metadata.ino(), &path);
             if depth == DEPTH_MAX {
                 continue;
             }
-            let Ok(entries) = fs::read_dir(&directory) else { continue };
-            for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            let Ok(entries) = fs::read_dir(&directory) else {
+                continue;
+            };
+            for entry in entries
+                .flatten()
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            {
                 let name = entry.file_name();
                 let name = text::lossy(name.as_bytes());
-                to_do.push((entry.path(), format!("{}/{name}", path.trim_end_matches('/')), depth + 1));
+                to_do.push((
+                    entry.path(),
+                    format!("{}/{name}", path.trim_end_matches('/')),
+                    depth + 1,
+                ));
             }
         }
     }
@@ -136,10 +152,13 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
-        let octal = (*first == b'\\').then(|| after.get(..3)).flatten().and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            u8::from_str_radix(digits, 8).ok()
-        });
+        let octal = (*first == b'\\')
+            .then(|| after.get(..3))
+            .flatten()
+            .and_then(|digits| {
+                let digits = std::str::from_utf8(digits).ok()?;
+                u8::from_str_radix(digits, 8).ok()
+            });
         match octal {
             Some(byte) => {
                 bytes.push(byte);
@@ -160,7 +179,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn group(id: u64, path: &str) -> Cgroup {
-        Cgroup { id, path: path.into(), hierarchy: UNIFIED, level: 1 }
+        Cgroup {
+            id,
+            path: path.into(),
+            hierarchy: UNIFIED,
+            level: 1,
+        }
     }
 
     #[test]
@@ -170,7 +194,10 @@ mod tests {
             32 30 0:27 / /sys/fs/my\\040groups rw shared:10 master:3 - cgroup2 cgroup2 rw\n\
             33 30 0:28 / /sys/fs/cgroup/cpu rw shared:11 - cgroup cgroup rw,cpu\n";
         assert_eq!(mount_point(mounts).unwrap(), Path::new("/sys/fs/my groups"));
-        assert_eq!(mount_point(b"30 24 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n"), None);
+        assert_eq!(
+            mount_point(b"30 24 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n"),
+            None
+        );
     }
 
     #[test]
@@ -178,7 +205,10 @@ mod tests {
         let mut table = Cgroups::new(8);
         table.on_mkdir(&group(7, "/system.slice/nginx.service"));
         assert_eq!(table.path(7), Some("/system.slice/nginx.service"));
-        assert_eq!(table.home(7).unwrap().service.as_deref(), Some("nginx.service"));
+        assert_eq!(
+            table.home(7).unwrap().service.as_deref(),
+            Some("nginx.service")
+        );
         table.on_rmdir(&group(7, "/system.slice/nginx.service"));
         assert!(table.path(7).is_some());
     }
@@ -186,7 +216,10 @@ mod tests {
     #[test]
     fn other_hierarchies_are_left_out() {
         let mut table = Cgroups::new(8);
-        table.on_mkdir(&Cgroup { hierarchy: 4, ..group(7, "/cpu") });
+        table.on_mkdir(&Cgroup {
+            hierarchy: 4,
+            ..group(7, "/cpu")
+        });
         assert_eq!(table.path(7), None);
     }
 
@@ -199,7 +232,10 @@ mod tests {
         assert_eq!((table.path(3), table.refused()), (None, 1));
         table.on_rmdir(&group(1, "/a"));
         table.on_mkdir(&group(4, "/d"));
-        assert_eq!((table.path(1), table.path(4), table.refused()), (None, Some("/d"), 1));
+        assert_eq!(
+            (table.path(1), table.path(4), table.refused()),
+            (None, Some("/d"), 1)
+        );
     }
 
     #[test]

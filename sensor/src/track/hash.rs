@@ -52,17 +52,36 @@ impl Hasher {
         let (queue, requests) = sync_channel(QUEUE_MAX);
         let cache = Cache::default();
         let shared = Arc::clone(&cache);
-        thread::Builder::new().name("hasher".to_owned()).spawn(move || work(&requests, &shared))?;
+        thread::Builder::new()
+            .name("hasher".to_owned())
+            .spawn(move || work(&requests, &shared))?;
         Ok(Self { queue, cache })
     }
 
     /// Sets the program's hash, now if it is known, else as soon as it is.
     pub fn want(&self, pid: u32, file: &FileIdentity, program: &Arc<Program>) {
-        let key = FileKey { inode: file.inode, size: file.size, ctime_ns: file.ctime_ns };
-        let known = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let key = FileKey {
+            inode: file.inode,
+            size: file.size,
+            ctime_ns: file.ctime_ns,
+        };
+        let known = self
+            .cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
         if let Some(hash) = known {
             let _ = program.sha256.set(hash);
-        } else if self.queue.try_send(Request { pid, key, program: Arc::clone(program) }).is_err() {
+        } else if self
+            .queue
+            .try_send(Request {
+                pid,
+                key,
+                program: Arc::clone(program),
+            })
+            .is_err()
+        {
             tracing::trace!(pid, "too many executables at once; this one goes unhashed");
         }
     }
@@ -72,7 +91,11 @@ fn work(requests: &Receiver<Request>, cache: &Cache) {
     // SAFETY: a plain system call on this thread; hashing must not take CPU from the rest.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
     while let Ok(Request { pid, key, program }) = requests.recv() {
-        let known = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let known = cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
         let hash = match known.map_or_else(|| hash_of(pid, key, &program), Ok) {
             Ok(hash) => hash,
             Err(error) => {
@@ -93,7 +116,10 @@ fn work(requests: &Receiver<Request>, cache: &Cache) {
 /// and other mount namespaces, or by path once it is gone; but only the very file meant.
 fn hash_of(pid: u32, key: FileKey, program: &Program) -> io::Result<Box<str>> {
     let by_path = || {
-        let path = program.executable.as_deref().ok_or(io::ErrorKind::NotFound)?;
+        let path = program
+            .executable
+            .as_deref()
+            .ok_or(io::ErrorKind::NotFound)?;
         open_same(path, key)
     };
     let mut file = open_same(&format!("/proc/{pid}/exe"), key).or_else(|_: io::Error| by_path())?;
@@ -106,16 +132,28 @@ fn hash_of(pid: u32, key: FileKey, program: &Program) -> io::Result<Box<str>> {
         }
         hasher.update(buffer.get(..read).unwrap_or_default());
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_boxed_str())
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>()
+        .into_boxed_str())
 }
 
 fn open_same(path: &str, key: FileKey) -> io::Result<File> {
     // Without blocking: whoever owns the path may have put a fifo there.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
     let found = file.metadata()?;
     let same = found.is_file()
         && found.ino() == key.inode
         && found.size() == key.size
         && found.size() <= FILE_MAX;
-    if same { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+    if same {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::NotFound.into())
+    }
 }

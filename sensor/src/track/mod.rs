@@ -75,12 +75,18 @@ impl Tracker {
 
     /// Updates the state by an event and completes the event from the state.
     pub fn apply(&mut self, event: &mut Event) {
-        let Some(process) = &mut event.process else { return };
+        let Some(process) = &mut event.process else {
+            return;
+        };
         match &event.action {
-            Action::Fork => self.processes.fork(process.key, process.ppid, event.time.boot_ns),
+            Action::Fork => self
+                .processes
+                .fork(process.key, process.ppid, event.time.boot_ns),
             Action::Exec(exec) => {
-                self.processes.exec(process.key, process.ppid, Arc::clone(&exec.program));
-                self.hasher.want(process.key.pid, &exec.executable, &exec.program);
+                self.processes
+                    .exec(process.key, process.ppid, Arc::clone(&exec.program));
+                self.hasher
+                    .want(process.key.pid, &exec.executable, &exec.program);
             }
             Action::CgroupMkdir(cgroup) => self.cgroups.on_mkdir(cgroup),
             Action::CgroupRmdir(cgroup) => self.cgroups.on_rmdir(cgroup),
@@ -91,7 +97,10 @@ impl Tracker {
             Action::FileChange(change) => path::complete(change, process),
             Action::Ptrace(ptrace) => self.complete_target(&mut ptrace.target),
             Action::VmWrite(write) => self.complete_target(&mut write.target),
-            Action::Setns(setns) => setns.target.iter_mut().for_each(|target| self.complete_target(target)),
+            Action::Setns(setns) => setns
+                .target
+                .iter_mut()
+                .for_each(|target| self.complete_target(target)),
             _ => {}
         }
         if matches!(event.action, Action::Exit(_)) {
@@ -122,7 +131,12 @@ impl Tracker {
         process.entity = Some(self.entity(process.key));
         process.names = self.names(process);
         if process.home.cgroup.is_none() {
-            process.home = self.cgroups.home(process.cgroup_id).cloned().or(known.home).unwrap_or_default();
+            process.home = self
+                .cgroups
+                .home(process.cgroup_id)
+                .cloned()
+                .or(known.home)
+                .unwrap_or_default();
         }
     }
 
@@ -153,7 +167,9 @@ pub fn home_of(path: &str) -> Home {
     let container = container(path.as_bytes());
     Home {
         cgroup: Some(Arc::from(path)),
-        runtime: container.as_ref().and_then(|container| container.runtime.name()),
+        runtime: container
+            .as_ref()
+            .and_then(|container| container.runtime.name()),
         container: container.map(|container| Arc::from(container.id.as_str())),
         service: systemd_unit(path.as_bytes()).map(|unit| Arc::from(unit.as_str())),
     }

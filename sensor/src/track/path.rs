@@ -47,7 +47,9 @@ fn set(file: &mut FileIdentity, kind: ChangeKind, asked: Attributes) {
     let id = |asked: u32, found: u32| if asked == u32::MAX { found } else { asked };
     match kind {
         ChangeKind::Chmod => file.mode = (file.mode & libc::S_IFMT) | (asked.mode & !libc::S_IFMT),
-        ChangeKind::Chown => (file.uid, file.gid) = (id(asked.uid, file.uid), id(asked.gid, file.gid)),
+        ChangeKind::Chown => {
+            (file.uid, file.gid) = (id(asked.uid, file.uid), id(asked.gid, file.gid))
+        }
         ChangeKind::Truncate => file.size = asked.size,
         _ => {}
     }
@@ -59,7 +61,12 @@ fn resolve(name: &mut Name, view: Option<&View>, follow_last: bool) {
     }
     let path = Path::new(&*name.path);
     match view.and_then(|view| view.resolve(path, follow_last)) {
-        Some(path) => *name = Name { path: path.to_string_lossy().into(), source: Source::Resolved },
+        Some(path) => {
+            *name = Name {
+                path: path.to_string_lossy().into(),
+                source: Source::Resolved,
+            }
+        }
         None => name.path = tidy(path).to_string_lossy().into(),
     }
 }
@@ -98,7 +105,10 @@ impl View {
         if ours != u64::from(process.namespaces.mnt) {
             return None;
         }
-        Some(Self { root: File::open("/").ok()?, prefix: PathBuf::from("/") })
+        Some(Self {
+            root: File::open("/").ok()?,
+            prefix: PathBuf::from("/"),
+        })
     }
 
     /// The true path of a file that may be gone, in a directory that is not.
@@ -114,14 +124,22 @@ impl View {
     fn follow(&self, path: &Path) -> Option<PathBuf> {
         let inside = path.strip_prefix(&self.prefix).ok()?;
         let file = self.open(inside).ok()?;
-        fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok().filter(|path| path.is_absolute())
+        fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+            .ok()
+            .filter(|path| path.is_absolute())
     }
 
     /// What a true path names now, the last link not followed.
     fn look(&self, path: &Path) -> Option<FileIdentity> {
-        let directory = self.open(path.parent()?.strip_prefix(&self.prefix).ok()?).ok()?;
-        let last = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(path.file_name()?);
-        fs::symlink_metadata(last).ok().map(|metadata| identity(&metadata))
+        let directory = self
+            .open(path.parent()?.strip_prefix(&self.prefix).ok()?)
+            .ok()?;
+        let last = Path::new("/proc/self/fd")
+            .join(directory.as_raw_fd().to_string())
+            .join(path.file_name()?);
+        fs::symlink_metadata(last)
+            .ok()
+            .map(|metadata| identity(&metadata))
     }
 
     /// Opens a path below the root, in which links and `..` cannot lead out of it
@@ -134,12 +152,26 @@ impl View {
             resolve: u64,
         }
         const RESOLVE_IN_ROOT: u64 = 0x10;
-        let path = if path.as_os_str().is_empty() { OsStr::new(".") } else { path.as_os_str() };
+        let path = if path.as_os_str().is_empty() {
+            OsStr::new(".")
+        } else {
+            path.as_os_str()
+        };
         let path = CString::new(path.as_bytes())?;
-        let how = OpenHow { flags: (libc::O_PATH | libc::O_CLOEXEC) as u64, mode: 0, resolve: RESOLVE_IN_ROOT };
+        let how = OpenHow {
+            flags: (libc::O_PATH | libc::O_CLOEXEC) as u64,
+            mode: 0,
+            resolve: RESOLVE_IN_ROOT,
+        };
         // SAFETY: a live descriptor, a NUL-ended path, and a structure of the length said.
         let fd = unsafe {
-            libc::syscall(libc::SYS_openat2, self.root.as_raw_fd(), path.as_ptr(), &raw const how, size_of::<OpenHow>())
+            libc::syscall(
+                libc::SYS_openat2,
+                self.root.as_raw_fd(),
+                path.as_ptr(),
+                &raw const how,
+                size_of::<OpenHow>(),
+            )
         };
         if fd < 0 {
             return Err(io::Error::last_os_error());
@@ -178,7 +210,10 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn view() -> View {
-        View { root: File::open("/").unwrap(), prefix: PathBuf::from("/") }
+        View {
+            root: File::open("/").unwrap(),
+            prefix: PathBuf::from("/"),
+        }
     }
 
     #[test]
@@ -198,7 +233,10 @@ mod tests {
         let path = root.join("way/last");
         assert_eq!(view().resolve(&path, false), Some(root.join("real/last")));
         assert_eq!(view().resolve(&path, true), Some(root.join("real/file")));
-        assert_eq!(view().resolve(&root.join("way/gone"), false), Some(root.join("real/gone")));
+        assert_eq!(
+            view().resolve(&root.join("way/gone"), false),
+            Some(root.join("real/gone"))
+        );
         assert_eq!(view().resolve(&root.join("nowhere/gone"), false), None);
     }
 
@@ -208,8 +246,14 @@ mod tests {
         let prefix = fs::canonicalize(jail.path()).unwrap();
         fs::create_dir(prefix.join("etc")).unwrap();
         symlink("/etc", prefix.join("out")).unwrap();
-        let view = View { root: File::open(&prefix).unwrap(), prefix: prefix.clone() };
-        assert_eq!(view.resolve(&prefix.join("out/x"), false), Some(prefix.join("etc/x")));
+        let view = View {
+            root: File::open(&prefix).unwrap(),
+            prefix: prefix.clone(),
+        };
+        assert_eq!(
+            view.resolve(&prefix.join("out/x"), false),
+            Some(prefix.join("etc/x"))
+        );
     }
 
     #[test]

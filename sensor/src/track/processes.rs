@@ -131,10 +131,16 @@ impl ProcessTable {
     #[must_use]
     pub fn describe(&self, key: ProcessKey, ppid: u32) -> Known {
         let Some(entry) = self.entries.get(&key) else {
-            return Known { parent: self.parent(self.live.get(&ppid).copied()), ..Known::default() };
+            return Known {
+                parent: self.parent(self.live.get(&ppid).copied()),
+                ..Known::default()
+            };
         };
         // Orphans get a new parent, which the event's own ppid shows.
-        let parent = entry.parent.filter(|parent| parent.pid == ppid).or_else(|| self.live.get(&ppid).copied());
+        let parent = entry
+            .parent
+            .filter(|parent| parent.pid == ppid)
+            .or_else(|| self.live.get(&ppid).copied());
         Known {
             program: Some(Arc::clone(&entry.program)),
             parent: self.parent(parent),
@@ -146,15 +152,32 @@ impl ProcessTable {
     fn parent(&self, key: Option<ProcessKey>) -> Option<Parent> {
         let key = key?;
         let entry = self.entries.get(&key)?;
-        Some(Parent { key, program: Arc::clone(&entry.program) })
+        Some(Parent {
+            key,
+            program: Arc::clone(&entry.program),
+        })
     }
 
-    fn insert(&mut self, key: ProcessKey, parent: Option<ProcessKey>, program: Arc<Program>, home: Option<Home>) {
+    fn insert(
+        &mut self,
+        key: ProcessKey,
+        parent: Option<ProcessKey>,
+        program: Arc<Program>,
+        home: Option<Home>,
+    ) {
         self.make_room();
         let depth = parent
             .and_then(|parent| self.entries.get(&parent))
             .map_or(0, |entry| (entry.depth + 1).min(DEPTH_MAX));
-        self.entries.insert(key, Entry { parent, program, home, depth });
+        self.entries.insert(
+            key,
+            Entry {
+                parent,
+                program,
+                home,
+                depth,
+            },
+        );
         if let Some(before) = self.live.insert(key.pid, key) {
             // Its end was not seen.
             self.ended.push_back(before);
@@ -186,7 +209,10 @@ mod tests {
     }
 
     fn program(path: &str) -> Arc<Program> {
-        Arc::new(Program { executable: Some(path.into()), ..Program::default() })
+        Arc::new(Program {
+            executable: Some(path.into()),
+            ..Program::default()
+        })
     }
 
     #[test]
@@ -209,8 +235,18 @@ mod tests {
         table.exec(key(7, 1), 0, program("/bin/old"));
         table.exit(key(7, 1));
         table.fork(key(7, 9), 0, 0);
-        assert!(table.describe(key(7, 9), 0).program.unwrap().name().is_none());
-        assert_eq!(table.describe(key(7, 1), 0).program.unwrap().name(), Some("old"));
+        assert!(
+            table
+                .describe(key(7, 9), 0)
+                .program
+                .unwrap()
+                .name()
+                .is_none()
+        );
+        assert_eq!(
+            table.describe(key(7, 1), 0).program.unwrap().name(),
+            Some("old")
+        );
     }
 
     #[test]
@@ -233,7 +269,15 @@ mod tests {
     fn what_an_event_told_is_not_overwritten_by_the_seed() {
         let mut table = ProcessTable::new(10);
         table.exec(key(3, 3), 0, program("/bin/new"));
-        table.insert_seeded(Seeded { key: key(3, 3), ppid: 0, program: program("/bin/seed"), home: None });
-        assert_eq!(table.describe(key(3, 3), 0).program.unwrap().name(), Some("new"));
+        table.insert_seeded(Seeded {
+            key: key(3, 3),
+            ppid: 0,
+            program: program("/bin/seed"),
+            home: None,
+        });
+        assert_eq!(
+            table.describe(key(3, 3), 0).program.unwrap().name(),
+            Some("new")
+        );
     }
 }

@@ -18,7 +18,9 @@ const COMMAND_LINE_MAX: usize = 8_191;
 /// All processes there are, parents before their children.
 #[must_use]
 pub fn processes() -> Vec<Seeded> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     let mut found: Vec<_> = entries
         .filter_map(|entry| {
             let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -37,9 +39,11 @@ pub fn process(pid: u32) -> Option<Seeded> {
     let mut arguments = fs::read(directory.join("cmdline")).unwrap_or_default();
     let args_truncated = arguments.len() > COMMAND_LINE_MAX;
     arguments.truncate(COMMAND_LINE_MAX);
-    let executable = fs::read_link(directory.join("exe"))
-        .ok()
-        .map(|path| text::lossy(path.as_os_str().as_bytes()).into_owned().into_boxed_str());
+    let executable = fs::read_link(directory.join("exe")).ok().map(|path| {
+        text::lossy(path.as_os_str().as_bytes())
+            .into_owned()
+            .into_boxed_str()
+    });
     let cgroup = fs::read(directory.join("cgroup")).ok();
     let home = cgroup
         .as_deref()
@@ -49,12 +53,20 @@ pub fn process(pid: u32) -> Option<Seeded> {
     let args = if trimmed.is_empty() {
         Box::default()
     } else {
-        trimmed.split(|byte| *byte == 0).map(|arg| text::lossy(arg).into_owned().into_boxed_str()).collect()
+        trimmed
+            .split(|byte| *byte == 0)
+            .map(|arg| text::lossy(arg).into_owned().into_boxed_str())
+            .collect()
     };
     Some(Seeded {
         key: ProcessKey { pid, start_ticks },
         ppid,
-        program: Arc::new(Program { executable, args, args_truncated, sha256: OnceLock::new() }),
+        program: Arc::new(Program {
+            executable,
+            args,
+            args_truncated,
+            sha256: OnceLock::new(),
+        }),
         home,
     })
 }
@@ -84,7 +96,10 @@ mod tests {
     #[test]
     fn this_process_is_found_with_its_parent() {
         let all = processes();
-        let me = all.iter().find(|process| process.key.pid == std::process::id()).unwrap();
+        let me = all
+            .iter()
+            .find(|process| process.key.pid == std::process::id())
+            .unwrap();
         assert_eq!(me.ppid, std::os::unix::process::parent_id());
         assert!(!me.program.args.is_empty());
     }

@@ -6,8 +6,12 @@ use crate::event::dns::{DnsError, Message, class_name, opcode_name, rcode_name, 
 use crate::event::field::{Field, Fields, Value};
 
 /// Label of a DNS message.
-pub const DNS: Label =
-    Label { name: "network.dns", action: "dns", category: &["network"], kind: &["protocol"] };
+pub const DNS: Label = Label {
+    name: "network.dns",
+    action: "dns",
+    category: &["network"],
+    kind: &["protocol"],
+};
 
 /// A DNS message was sent or received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +42,25 @@ impl Dns {
             Ok(message) => message,
             Err(error) => return format!("{} !{error}", self.flow.words(self.direction)),
         };
-        let mut text = String::from(if message.is_response { "answer" } else { "query" });
+        let mut text = String::from(if message.is_response {
+            "answer"
+        } else {
+            "query"
+        });
         if let Some(question) = message.questions.first() {
             text.push_str(&format!(" {} {}", type_name(question.qtype), question.name));
         }
         if message.is_response {
-            let said: Vec<&str> = message.answers.iter().map(|answer| answer.data.as_str()).collect();
-            text.push_str(&format!(" {} {}", rcode_name(message.rcode), said.join(" ")));
+            let said: Vec<&str> = message
+                .answers
+                .iter()
+                .map(|answer| answer.data.as_str())
+                .collect();
+            text.push_str(&format!(
+                " {} {}",
+                rcode_name(message.rcode),
+                said.join(" ")
+            ));
         }
         format!("{} {}", self.flow.words(self.direction), text.trim_end())
     }
@@ -52,7 +68,14 @@ impl Dns {
 
 fn put_message<'a>(message: &'a Message, fields: &mut Fields<'a>) {
     fields.put(Field::DnsId, message.id.to_string());
-    fields.put(Field::DnsType, if message.is_response { "answer" } else { "query" });
+    fields.put(
+        Field::DnsType,
+        if message.is_response {
+            "answer"
+        } else {
+            "query"
+        },
+    );
     fields.put(Field::DnsOpCode, opcode_name(message.opcode));
     fields.put_list(Field::DnsHeaderFlags, message.header_flags());
     if let Some(question) = message.questions.first() {

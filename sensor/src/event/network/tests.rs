@@ -9,7 +9,10 @@ use crate::event::{Action, Event, EventId, dns as message};
 use crate::export::json::ecs;
 
 fn end(address: &str, port: u16) -> Endpoint {
-    Endpoint { address: address.parse().unwrap(), port }
+    Endpoint {
+        address: address.parse().unwrap(),
+        port,
+    }
 }
 
 fn flow(protocol: i32) -> Flow {
@@ -27,12 +30,20 @@ fn tcp() -> Flow {
 }
 
 fn stamp(boot_ns: u64) -> Stamp {
-    Stamp { boot_ns, wall_ns: boot_ns }
+    Stamp {
+        boot_ns,
+        wall_ns: boot_ns,
+    }
 }
 
 fn written(action: Action) -> Json {
     let event = Event {
-        id: EventId { run: 1, lane: 0, cpu: 0, sequence: 0 },
+        id: EventId {
+            run: 1,
+            lane: 0,
+            cpu: 0,
+            sequence: 0,
+        },
         time: stamp(9),
         process: None,
         action,
@@ -43,14 +54,22 @@ fn written(action: Action) -> Json {
 }
 
 fn connect(outcome: Outcome) -> Connect {
-    Connect { flow: tcp(), started: Some(stamp(5)), took_ns: 4, outcome }
+    Connect {
+        flow: tcp(),
+        started: Some(stamp(5)),
+        took_ns: 4,
+        outcome,
+    }
 }
 
 #[test]
 fn a_connect_has_its_process_as_the_source() {
     let event = written(Action::TcpConnect(Box::new(connect(Outcome::Success))));
     assert_eq!(event["source"], json!({"ip": "10.0.0.5", "port": 40_000}));
-    assert_eq!(event["destination"], json!({"ip": "203.0.113.7", "port": 4444}));
+    assert_eq!(
+        event["destination"],
+        json!({"ip": "203.0.113.7", "port": 4444})
+    );
     assert_eq!(event["network"]["direction"], "egress");
     assert_eq!(event["network"]["transport"], "tcp");
     assert_eq!(event["event"]["outcome"], "success");
@@ -60,7 +79,10 @@ fn a_connect_has_its_process_as_the_source() {
 #[test]
 fn a_connect_that_fails_says_why() {
     let refused = connect(Outcome::Failure(111));
-    assert_eq!(refused.summary(), "10.0.0.5:40000 -> 203.0.113.7:4444 !ECONNREFUSED");
+    assert_eq!(
+        refused.summary(),
+        "10.0.0.5:40000 -> 203.0.113.7:4444 !ECONNREFUSED"
+    );
     let event = written(Action::TcpConnect(Box::new(refused)));
     assert_eq!(event["event"]["outcome"], "failure");
     assert_eq!(event["error"]["code"], "ECONNREFUSED");
@@ -93,16 +115,25 @@ fn bytes_go_with_the_end_that_sent_them() {
         error: Some(104),
     };
     let ours = written(Action::TcpClose(Box::new(close(Direction::Egress))));
-    assert_eq!((&ours["source"]["bytes"], &ours["destination"]["bytes"]), (&json!(10), &json!(3)));
+    assert_eq!(
+        (&ours["source"]["bytes"], &ours["destination"]["bytes"]),
+        (&json!(10), &json!(3))
+    );
     assert_eq!(ours["network"]["bytes"], 13);
     assert_eq!(ours["error"]["code"], "ECONNRESET");
     let theirs = written(Action::TcpClose(Box::new(close(Direction::Ingress))));
-    assert_eq!((&theirs["source"]["bytes"], &theirs["destination"]["bytes"]), (&json!(3), &json!(10)));
+    assert_eq!(
+        (&theirs["source"]["bytes"], &theirs["destination"]["bytes"]),
+        (&json!(3), &json!(10))
+    );
 }
 
 #[test]
 fn what_listens_is_a_server() {
-    let event = written(Action::TcpListen(Box::new(Listen { flow: tcp(), backlog: 128 })));
+    let event = written(Action::TcpListen(Box::new(Listen {
+        flow: tcp(),
+        backlog: 128,
+    })));
     assert_eq!(event["server"], json!({"ip": "10.0.0.5", "port": 40_000}));
     assert_eq!(event["sensor"]["network"]["backlog"], 128);
     let event = written(Action::Bind(Box::new(Bind(flow(libc::IPPROTO_UDP)))));
@@ -113,12 +144,20 @@ fn what_listens_is_a_server() {
 #[test]
 fn datagrams_raw_and_unix_sockets_are_described() {
     let udp = connect(Outcome::Success);
-    let udp = Connect { flow: flow(libc::IPPROTO_UDP), ..udp };
+    let udp = Connect {
+        flow: flow(libc::IPPROTO_UDP),
+        ..udp
+    };
     assert_eq!(udp.summary(), "udp 10.0.0.5:40000 -> 203.0.113.7:4444");
     written(Action::UdpConnect(Box::new(udp)));
     written(Action::UdpSend(Box::new(Send(flow(libc::IPPROTO_UDP)))));
 
-    let raw = RawSocket { family: 17, socket_type: 3, protocol: 3, inode: 5 };
+    let raw = RawSocket {
+        family: 17,
+        socket_type: 3,
+        protocol: 3,
+        inode: 5,
+    };
     assert_eq!(raw.summary(), "packet raw protocol 0x3");
     written(Action::RawSocket(raw));
 
@@ -131,7 +170,10 @@ fn datagrams_raw_and_unix_sockets_are_described() {
     };
     assert_eq!(unix.summary(), "unix:@x\u{1b} of pid 12");
     let event = written(Action::UnixConnect(Box::new(unix)));
-    assert_eq!(event["sensor"]["unix"], json!({"abstract_name": "x\u{1b}", "peer": {"pid": 12}}));
+    assert_eq!(
+        event["sensor"]["unix"],
+        json!({"abstract_name": "x\u{1b}", "peer": {"pid": 12}})
+    );
 }
 
 /// `example.org A`, answered with 127.1.2.3.
@@ -169,6 +211,11 @@ fn bytes_that_are_no_dns_are_still_an_event() {
     };
     assert!(dns.summary().contains("!3 bytes are too few"));
     let event = written(Action::Dns(Box::new(dns)));
-    assert!(event["sensor"]["dns"]["malformed"].as_str().unwrap().starts_with("3 bytes"));
+    assert!(
+        event["sensor"]["dns"]["malformed"]
+            .as_str()
+            .unwrap()
+            .starts_with("3 bytes")
+    );
     assert_eq!(event.get("dns"), None);
 }

@@ -38,8 +38,13 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let bytes = text.as_bytes();
         let (pattern, length) = match bytes {
-            [b'*', ending @ ..] if !ending.is_empty() => (Self::Ending(ending.to_vec()), SUFFIX_MAX),
-            [b'/', .., b'*'] => (Self::Beginning(bytes.split_last().map_or(bytes, |(_, rest)| rest).to_vec()), PREFIX_MAX),
+            [b'*', ending @ ..] if !ending.is_empty() => {
+                (Self::Ending(ending.to_vec()), SUFFIX_MAX)
+            }
+            [b'/', .., b'*'] => (
+                Self::Beginning(bytes.split_last().map_or(bytes, |(_, rest)| rest).to_vec()),
+                PREFIX_MAX,
+            ),
             [b'/', .., b'/'] | [b'/'] => (Self::Beginning(bytes.to_vec()), PREFIX_MAX),
             [b'/', ..] => (Self::Beginning([bytes, &[0]].concat()), PREFIX_MAX),
             _ => return Err(PatternError::Unclear(text.to_owned())),
@@ -100,7 +105,10 @@ impl PathRules {
                 rules.push((pattern, DROP));
             }
         }
-        Ok(Self { rules, kernel_file_systems: false })
+        Ok(Self {
+            rules,
+            kernel_file_systems: false,
+        })
     }
 
     /// All of them.
@@ -116,7 +124,9 @@ impl PathRules {
         let longest = |beginning: bool| {
             self.rules
                 .iter()
-                .filter(|(pattern, _)| matches!(pattern, Pattern::Beginning(_)) == beginning && pattern.matches(path))
+                .filter(|(pattern, _)| {
+                    matches!(pattern, Pattern::Beginning(_)) == beginning && pattern.matches(path)
+                })
                 .max_by_key(|(pattern, _)| pattern.bytes().len())
                 .map_or(0, |(_, says)| *says)
         };
@@ -135,10 +145,22 @@ mod tests {
 
     #[test]
     fn files_directories_beginnings_and_endings_are_told_apart() {
-        assert_eq!(Pattern::parse("/etc/passwd"), Ok(Pattern::Beginning(b"/etc/passwd\0".to_vec())));
-        assert_eq!(Pattern::parse("/srv/"), Ok(Pattern::Beginning(b"/srv/".to_vec())));
-        assert_eq!(Pattern::parse("/tmp/sess*"), Ok(Pattern::Beginning(b"/tmp/sess".to_vec())));
-        assert_eq!(Pattern::parse("*.php"), Ok(Pattern::Ending(b".php".to_vec())));
+        assert_eq!(
+            Pattern::parse("/etc/passwd"),
+            Ok(Pattern::Beginning(b"/etc/passwd\0".to_vec()))
+        );
+        assert_eq!(
+            Pattern::parse("/srv/"),
+            Ok(Pattern::Beginning(b"/srv/".to_vec()))
+        );
+        assert_eq!(
+            Pattern::parse("/tmp/sess*"),
+            Ok(Pattern::Beginning(b"/tmp/sess".to_vec()))
+        );
+        assert_eq!(
+            Pattern::parse("*.php"),
+            Ok(Pattern::Ending(b".php".to_vec()))
+        );
         assert_eq!(Pattern::parse("/"), Ok(Pattern::Beginning(b"/".to_vec())));
         assert_eq!(Pattern::parse("/*"), Ok(Pattern::Beginning(b"/".to_vec())));
     }
@@ -146,12 +168,24 @@ mod tests {
     #[test]
     fn what_means_nothing_is_refused_with_a_reason() {
         for unclear in ["", "*", "etc/passwd"] {
-            assert_eq!(Pattern::parse(unclear), Err(PatternError::Unclear(unclear.to_owned())));
+            assert_eq!(
+                Pattern::parse(unclear),
+                Err(PatternError::Unclear(unclear.to_owned()))
+            );
         }
-        assert!(matches!(Pattern::parse("/home/*/.ssh/"), Err(PatternError::Star(_))));
-        assert!(matches!(Pattern::parse("*/a*b"), Err(PatternError::Star(_))));
+        assert!(matches!(
+            Pattern::parse("/home/*/.ssh/"),
+            Err(PatternError::Star(_))
+        ));
+        assert!(matches!(
+            Pattern::parse("*/a*b"),
+            Err(PatternError::Star(_))
+        ));
         let long = format!("*{}", "x".repeat(SUFFIX_MAX + 1));
-        assert!(matches!(Pattern::parse(&long), Err(PatternError::TooLong(_, SUFFIX_MAX))));
+        assert!(matches!(
+            Pattern::parse(&long),
+            Err(PatternError::TooLong(_, SUFFIX_MAX))
+        ));
     }
 
     #[test]

@@ -38,21 +38,30 @@ impl Watch {
         if !text.starts_with('/') {
             return Err(WatchError::Relative(text.to_owned()));
         }
-        Ok(Self { components: names(Path::new(text)).map(OsStr::to_owned).collect(), children: text.ends_with('/') })
+        Ok(Self {
+            components: names(Path::new(text)).map(OsStr::to_owned).collect(),
+            children: text.ends_with('/'),
+        })
     }
 
     /// Whether a change of the name `path` can change what is watched: it is on the way there.
     #[must_use]
     pub fn is_touched_by(&self, path: &Path) -> bool {
         let mut ours = self.components.iter();
-        names(path).all(|theirs| ours.next().is_some_and(|ours| ours == "*" || ours == theirs))
+        names(path).all(|theirs| {
+            ours.next()
+                .is_some_and(|ours| ours == "*" || ours == theirs)
+        })
     }
 
     /// The paths it stands for now.
     fn expand(&self) -> Vec<PathBuf> {
         let mut found = vec![PathBuf::from("/")];
         for component in &self.components {
-            found = found.iter().flat_map(|directory| step(directory, component)).collect();
+            found = found
+                .iter()
+                .flat_map(|directory| step(directory, component))
+                .collect();
             found.truncate(WATCHED_MAX as usize);
         }
         found
@@ -71,7 +80,10 @@ fn step(directory: &Path, component: &OsString) -> Vec<PathBuf> {
         return vec![directory.join(component)];
     }
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 /// The inodes that some watches mean now, and what to watch of each.
@@ -80,7 +92,11 @@ pub fn resolve(watches: &[Watch]) -> HashMap<InodeKey, u32> {
     let mounts = OnceCell::new();
     let mut inodes = HashMap::new();
     for watch in watches {
-        let bit = if watch.children { WATCH_CHILDREN } else { WATCH_SELF };
+        let bit = if watch.children {
+            WATCH_CHILDREN
+        } else {
+            WATCH_SELF
+        };
         for path in watch.expand() {
             // What is not there is found when it comes.
             if let Some(key) = identify(&path, &mounts) {
@@ -102,11 +118,17 @@ fn identify(path: &Path, mounts: &OnceCell<Mounts>) -> Option<InodeKey> {
         .ok()?;
     let metadata = file.metadata().ok()?;
     let (major, minor) = (libc::major(metadata.dev()), libc::minor(metadata.dev()));
-    let mut key = InodeKey { inode: metadata.ino(), dev: (major << 20) | minor, reserved: 0 };
+    let mut key = InodeKey {
+        inode: metadata.ino(),
+        dev: (major << 20) | minor,
+        reserved: 0,
+    };
     if shows_others(&file) {
-        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).unwrap_or_default();
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))
+            .unwrap_or_default();
         let number = |name: &str| {
-            info.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
         };
         key.inode = number("ino:").unwrap_or(key.inode);
         let device = |mount| mounts.get_or_init(Mounts::read).device(mount);
@@ -148,7 +170,10 @@ fn parse_mount(line: &str) -> Option<(u64, u32)> {
     let mut words = line.split(' ');
     let id = words.next()?.parse().ok()?;
     let (major, minor) = words.nth(1)?.split_once(':')?;
-    Some((id, (major.parse::<u32>().ok()? << 20) | minor.parse::<u32>().ok()?))
+    Some((
+        id,
+        (major.parse::<u32>().ok()? << 20) | minor.parse::<u32>().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -161,10 +186,18 @@ mod tests {
         for touched in ["/home", "/home/eve", "/home/eve/.ssh", "/"] {
             assert!(watch.is_touched_by(Path::new(touched)), "{touched}");
         }
-        for other in ["/root/.ssh", "/home/eve/.config", "/homes", "/home/eve/.ssh/id_rsa"] {
+        for other in [
+            "/root/.ssh",
+            "/home/eve/.config",
+            "/homes",
+            "/home/eve/.ssh/id_rsa",
+        ] {
             assert!(!watch.is_touched_by(Path::new(other)), "{other}");
         }
-        assert_eq!(Watch::parse("shadow"), Err(WatchError::Relative("shadow".to_owned())));
+        assert_eq!(
+            Watch::parse("shadow"),
+            Err(WatchError::Relative("shadow".to_owned()))
+        );
     }
 
     #[test]
@@ -199,7 +232,9 @@ mod tests {
 
     #[test]
     fn devices_come_from_mountinfo() {
-        let mounts = Mounts::parse("36 35 8:1 / / rw - ext4 /dev/sda1 rw\nbroken\n37 36 0:25 / /proc rw - proc proc rw\n");
+        let mounts = Mounts::parse(
+            "36 35 8:1 / / rw - ext4 /dev/sda1 rw\nbroken\n37 36 0:25 / /proc rw - proc proc rw\n",
+        );
         assert_eq!(mounts.device(36), Some((8 << 20) | 1));
         assert_eq!(mounts.device(37), Some(25));
         assert_eq!(mounts.device(38), None);

@@ -9,16 +9,25 @@ pub(super) const OPEN: Service = Service {
     kinds: &[kind::FILE_OPEN, kind::FILE_READ],
     ways: &[
         Way {
-            hooks: &[fexit("file_open", "do_file_open"), fexit("file_open_root", "do_file_open_root")],
+            hooks: &[
+                fexit("file_open", "do_file_open"),
+                fexit("file_open_root", "do_file_open_root"),
+            ],
             misses: "",
         },
         // Up to 6.19.
         Way {
-            hooks: &[fexit("file_open", "do_filp_open"), fexit("file_open_root", "do_file_open_root")],
+            hooks: &[
+                fexit("file_open", "do_filp_open"),
+                fexit("file_open_root", "do_file_open_root"),
+            ],
             misses: "",
         },
         Way {
-            hooks: &[syscall_exit("file_open_exit", &["openat", "open", "creat", "openat2"])],
+            hooks: &[syscall_exit(
+                "file_open_exit",
+                &["openat", "open", "creat", "openat2"],
+            )],
             misses: "io_uring, open_by_handle_at, 32-bit system calls",
         },
     ],
@@ -28,7 +37,10 @@ pub(super) const CLOSE: Service = Service {
     name: "file close",
     kinds: &[kind::FILE_CLOSE],
     ways: &[
-        Way { hooks: &[fentry("file_close", "locks_remove_file")], misses: "" },
+        Way {
+            hooks: &[fentry("file_close", "locks_remove_file")],
+            misses: "",
+        },
         Way {
             hooks: &[
                 syscall_enter("file_close_enter", &["close"]),
@@ -42,7 +54,8 @@ pub(super) const CLOSE: Service = Service {
 };
 
 /// What the tracepoints of system calls do not see of a change, and do not know of it.
-const BY_NAME: &str = "io_uring, 32-bit system calls; paths are as passed, and nothing is known of the file before";
+const BY_NAME: &str =
+    "io_uring, 32-bit system calls; paths are as passed, and nothing is known of the file before";
 
 pub(super) const UNLINK: Service = Service {
     name: "file unlink",
@@ -57,7 +70,13 @@ pub(super) const UNLINK: Service = Service {
             ],
             misses: "",
         },
-        Way { hooks: &[syscall_exit("file_unlink_exit", &["unlinkat", "unlink", "rmdir"])], misses: BY_NAME },
+        Way {
+            hooks: &[syscall_exit(
+                "file_unlink_exit",
+                &["unlinkat", "unlink", "rmdir"],
+            )],
+            misses: BY_NAME,
+        },
     ],
 };
 
@@ -66,11 +85,17 @@ pub(super) const RENAME: Service = Service {
     kinds: &[kind::FILE_RENAME],
     ways: &[
         Way {
-            hooks: &[fentry("path_rename", "security_path_rename"), fexit("vfs_rename", "vfs_rename")],
+            hooks: &[
+                fentry("path_rename", "security_path_rename"),
+                fexit("vfs_rename", "vfs_rename"),
+            ],
             misses: "",
         },
         Way {
-            hooks: &[syscall_exit("file_rename_exit", &["renameat2", "rename", "renameat"])],
+            hooks: &[syscall_exit(
+                "file_rename_exit",
+                &["renameat2", "rename", "renameat"],
+            )],
             misses: BY_NAME,
         },
     ],
@@ -80,8 +105,17 @@ pub(super) const LINK: Service = Service {
     name: "file link",
     kinds: &[kind::FILE_LINK],
     ways: &[
-        Way { hooks: &[fentry("path_link", "security_path_link"), fexit("vfs_link", "vfs_link")], misses: "" },
-        Way { hooks: &[syscall_exit("file_link_exit", &["linkat", "link"])], misses: BY_NAME },
+        Way {
+            hooks: &[
+                fentry("path_link", "security_path_link"),
+                fexit("vfs_link", "vfs_link"),
+            ],
+            misses: "",
+        },
+        Way {
+            hooks: &[syscall_exit("file_link_exit", &["linkat", "link"])],
+            misses: BY_NAME,
+        },
     ],
 };
 
@@ -90,10 +124,16 @@ pub(super) const SYMLINK: Service = Service {
     kinds: &[kind::FILE_SYMLINK],
     ways: &[
         Way {
-            hooks: &[fentry("path_symlink", "security_path_symlink"), fexit("vfs_symlink", "vfs_symlink")],
+            hooks: &[
+                fentry("path_symlink", "security_path_symlink"),
+                fexit("vfs_symlink", "vfs_symlink"),
+            ],
             misses: "",
         },
-        Way { hooks: &[syscall_exit("file_symlink_exit", &["symlinkat", "symlink"])], misses: BY_NAME },
+        Way {
+            hooks: &[syscall_exit("file_symlink_exit", &["symlinkat", "symlink"])],
+            misses: BY_NAME,
+        },
     ],
 };
 
@@ -101,8 +141,17 @@ pub(super) const MKDIR: Service = Service {
     name: "file mkdir",
     kinds: &[kind::FILE_MKDIR],
     ways: &[
-        Way { hooks: &[fentry("path_mkdir", "security_path_mkdir"), fexit("vfs_mkdir", "vfs_mkdir")], misses: "" },
-        Way { hooks: &[syscall_exit("file_mkdir_exit", &["mkdirat", "mkdir"])], misses: BY_NAME },
+        Way {
+            hooks: &[
+                fentry("path_mkdir", "security_path_mkdir"),
+                fexit("vfs_mkdir", "vfs_mkdir"),
+            ],
+            misses: "",
+        },
+        Way {
+            hooks: &[syscall_exit("file_mkdir_exit", &["mkdirat", "mkdir"])],
+            misses: BY_NAME,
+        },
     ],
 };
 
@@ -133,8 +182,14 @@ pub(super) const ATTRIBUTES: Service = Service {
         },
         Way {
             hooks: &[
-                syscall_exit("file_chmod_exit", &["fchmodat", "chmod", "fchmod", "fchmodat2"]),
-                syscall_exit("file_chown_exit", &["fchownat", "chown", "lchown", "fchown"]),
+                syscall_exit(
+                    "file_chmod_exit",
+                    &["fchmodat", "chmod", "fchmod", "fchmodat2"],
+                ),
+                syscall_exit(
+                    "file_chown_exit",
+                    &["fchownat", "chown", "lchown", "fchown"],
+                ),
                 syscall_exit("file_truncate_exit", &["truncate", "ftruncate"]),
             ],
             misses: BY_NAME,

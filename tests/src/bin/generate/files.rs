@@ -16,7 +16,11 @@ pub(crate) fn write_rename_unlink(job: &Job) -> Result<Value> {
         let path = job.dir.join(plan::file_name(job.seed, index));
         let new = job.dir.join(plan::file_new_name(job.seed, index));
         let mut file = File::create_new(&path)?;
-        file.write_all(content.get(..plan::file_bytes(job.seed, index)).unwrap_or_default())?;
+        file.write_all(
+            content
+                .get(..plan::file_bytes(job.seed, index))
+                .unwrap_or_default(),
+        )?;
         drop(file);
         fs::rename(&path, &new)?;
         fs::remove_file(&new)?;

@@ -86,7 +86,9 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     if arguments.next().is_some_and(|name| name == LEAF) {
         // The second argument after the name is the exit status (`plan::arguments`).
-        let status = arguments.nth(1).and_then(|status| status.to_str()?.parse().ok());
+        let status = arguments
+            .nth(1)
+            .and_then(|status| status.to_str()?.parse().ok());
         return ExitCode::from(status.unwrap_or(255));
     }
     match run(Arguments::parse()) {
@@ -99,9 +101,22 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { kinds, count, seed, dir, pause } = arguments;
-    let dir = dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))?;
-    let job = Job { count, seed, dir, pause };
+    let Arguments {
+        kinds,
+        count,
+        seed,
+        dir,
+        pause,
+    } = arguments;
+    let dir = dir
+        .canonicalize()
+        .with_context(|| format!("cannot use {}", dir.display()))?;
+    let job = Job {
+        count,
+        seed,
+        dir,
+        pause,
+    };
     for kind in kinds {
         let begin = Instant::now();
         let mut done = match kind {

@@ -24,7 +24,10 @@ pub(crate) fn exec(job: &Job) -> Result<Value> {
         }
         let pid = spawn(&path, &arguments)?;
         let status = wait(pid)?;
-        ensure!(status == plan::exit_status(index), "child {index} ended with {status}");
+        ensure!(
+            status == plan::exit_status(index),
+            "child {index} ended with {status}"
+        );
         pids.push(pid);
     }
     Ok(json!({ "pids": pids, "executable": program }))
@@ -33,15 +36,29 @@ pub(crate) fn exec(job: &Job) -> Result<Value> {
 /// `posix_spawn`, which the C library does with `vfork`, so that the size of this process costs
 /// nothing.
 fn spawn(path: &CString, arguments: &[CString]) -> io::Result<i32> {
-    let mut pointers: Vec<*mut libc::c_char> = arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
+    let mut pointers: Vec<*mut libc::c_char> = arguments
+        .iter()
+        .map(|argument| argument.as_ptr().cast_mut())
+        .collect();
     pointers.push(ptr::null_mut());
     let environment = [ptr::null_mut()];
     let mut pid = 0;
     // SAFETY: strings and lists end as they must and outlive the call.
     let error = unsafe {
-        libc::posix_spawn(&raw mut pid, path.as_ptr(), ptr::null(), ptr::null(), pointers.as_ptr(), environment.as_ptr())
+        libc::posix_spawn(
+            &raw mut pid,
+            path.as_ptr(),
+            ptr::null(),
+            ptr::null(),
+            pointers.as_ptr(),
+            environment.as_ptr(),
+        )
     };
-    if error == 0 { Ok(pid) } else { Err(io::Error::from_raw_os_error(error)) }
+    if error == 0 {
+        Ok(pid)
+    } else {
+        Err(io::Error::from_raw_os_error(error))
+    }
 }
 
 /// Forks children that end at once.
@@ -75,7 +92,10 @@ pub(crate) fn setuid(job: &Job) -> Result<Value> {
     let mut pids = Vec::with_capacity(job.count as usize);
     for _ in job.indices() {
         let pid = child(|| if become_root_again().is_ok() { 0 } else { 1 })?;
-        ensure!(wait(pid)? == 0, "a child could not become root again; is this root?");
+        ensure!(
+            wait(pid)? == 0,
+            "a child could not become root again; is this root?"
+        );
         pids.push(pid);
     }
     Ok(json!({ "pids": pids, "from_uid": SOMEBODY }))

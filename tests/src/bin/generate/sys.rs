@@ -7,7 +7,11 @@ use std::os::unix::ffi::OsStrExt as _;
 
 /// Result of a system call.
 pub(crate) fn check(result: i64) -> io::Result<i64> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// A system call with whole numbers and addresses as arguments.
@@ -45,6 +49,8 @@ pub(crate) fn wait(pid: i32) -> io::Result<u8> {
     if libc::WIFEXITED(status) {
         Ok((libc::WEXITSTATUS(status) & 0xff) as u8)
     } else {
-        Err(io::Error::other(format!("a child ended with wait status {status:#x}")))
+        Err(io::Error::other(format!(
+            "a child ended with wait status {status:#x}"
+        )))
     }
 }

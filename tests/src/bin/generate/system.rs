@@ -17,11 +17,25 @@ use crate::sys::{c_string, call};
 pub(crate) fn mount(job: &Job) -> Result<Value> {
     let none = ptr::null::<libc::c_char>();
     call!(SYS_unshare, libc::CLONE_NEWNS).context("no mount namespace; is this root?")?;
-    call!(SYS_mount, none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none)?;
+    call!(
+        SYS_mount,
+        none,
+        c"/".as_ptr(),
+        none,
+        libc::MS_REC | libc::MS_PRIVATE,
+        none
+    )?;
     let target = c_string(&job.dir)?;
     for index in job.indices() {
         let source = c_string(plan::mount_source(job.seed, index))?;
-        call!(SYS_mount, source.as_ptr(), target.as_ptr(), c"tmpfs".as_ptr(), libc::MS_NODEV, none)?;
+        call!(
+            SYS_mount,
+            source.as_ptr(),
+            target.as_ptr(),
+            c"tmpfs".as_ptr(),
+            libc::MS_NODEV,
+            none
+        )?;
         call!(SYS_umount2, target.as_ptr(), 0)?;
     }
     Ok(json!({}))
@@ -42,6 +56,12 @@ pub(crate) fn cgroup(job: &Job) -> Result<Value> {
 
 fn unified_hierarchy() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let line = mounts.lines().find(|line| line.contains(" - cgroup2 ")).context("no cgroup2 is mounted")?;
-    line.split(' ').nth(4).map(PathBuf::from).context("mountinfo is not as it should be")
+    let line = mounts
+        .lines()
+        .find(|line| line.contains(" - cgroup2 "))
+        .context("no cgroup2 is mounted")?;
+    line.split(' ')
+        .nth(4)
+        .map(PathBuf::from)
+        .context("mountinfo is not as it should be")
 }
