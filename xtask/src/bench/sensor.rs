@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// takes less than this part of a CPU over such a time.
 const AT_REST: f64 = 0.1;
 const SETTLE: Duration = Duration::from_millis(100);
+/// On a busy machine it never rests.
+const SETTLE_AT_MOST: Duration = Duration::from_secs(2);
 
 /// A running sensor; killed when dropped without being stopped.
 pub(super) struct Sensor<'a> {
@@ -74,8 +76,7 @@ impl<'a> Sensor<'a> {
             let before = sensor.cpu()?;
             thread::sleep(SETTLE);
             let share = (sensor.cpu()? - before).as_secs_f64() / SETTLE.as_secs_f64();
-            // On a busy machine it never rests.
-            if share < AT_REST || sensor.began.elapsed() > PATIENCE {
+            if share < AT_REST || sensor.began.elapsed() > SETTLE_AT_MOST {
                 return Ok(sensor);
             }
         }
