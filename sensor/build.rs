@@ -6,11 +6,22 @@ use std::env;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    // Not returned as an error: that would be shown as one line with escapes.
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<()> {
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let root = manifest.parent().ok_or("no workspace root")?.to_path_buf();
     let out = PathBuf::from(env::var("OUT_DIR")?).join("sensor-ebpf.o");
@@ -134,8 +145,11 @@ fn build_object(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
     if !output.status.success() {
         return Err(format!("the eBPF build failed:\n{stderr}").into());
     }
-    for line in stderr.lines().filter(|line| line.starts_with("warning")) {
-        println!("cargo::warning=sensor-ebpf: {line}");
+    let warnings = stderr
+        .lines()
+        .skip_while(|line| !line.starts_with("warning"));
+    for line in warnings {
+        println!("cargo::warning={line}");
     }
     Ok(target_dir.join(target).join("release/sensor-ebpf"))
 }

@@ -141,6 +141,6 @@ mod tests {
         assert_eq!(size_of::<Object>(), 72);
         assert_eq!(offset_of!(Object, inode), 24);
         assert_eq!(size_of::<FileIdentity>(), 72);
-        assert_eq!(size_of::<Exec>(), 32 + 120 + 3 * 72 + 72 + 16);
+        assert_eq!(size_of::<Exec>(), 24 + 120 + 3 * 72 + 72 + 16);
     }
 }

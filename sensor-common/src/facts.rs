@@ -184,8 +184,6 @@ facts! {
     // the last of them, results are; both move.
     vfs_unlink_dentry: optional "arg vfs_unlink dentry";
     vfs_unlink_args: optional "args vfs_unlink";
-    vfs_rmdir_dentry: optional "arg vfs_rmdir dentry";
-    vfs_rmdir_args: optional "args vfs_rmdir";
     vfs_mkdir_dentry: optional "arg vfs_mkdir dentry";
     vfs_mkdir_args: optional "args vfs_mkdir";
     vfs_symlink_dentry: optional "arg vfs_symlink dentry";

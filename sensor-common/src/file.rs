@@ -78,11 +78,11 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_one_of_this_version() {
-        assert_eq!(size_of::<FileAccess>(), 32 + 120 + 72 + 8);
-        assert_eq!(offset_of!(FileAccess, open_flags), 224);
-        assert_eq!(size_of::<FileChange>(), 32 + 120 + 2 * 72 + 8 + 6 * 4);
-        assert_eq!(offset_of!(FileChange, replaced), 224);
-        assert_eq!(offset_of!(FileChange, before_size), 296);
-        assert_eq!(offset_of!(FileChange, known), 320);
+        assert_eq!(size_of::<FileAccess>(), 24 + 120 + 72 + 8);
+        assert_eq!(offset_of!(FileAccess, open_flags), 216);
+        assert_eq!(size_of::<FileChange>(), 24 + 120 + 2 * 72 + 8 + 6 * 4);
+        assert_eq!(offset_of!(FileChange, replaced), 216);
+        assert_eq!(offset_of!(FileChange, before_size), 288);
+        assert_eq!(offset_of!(FileChange, known), 312);
     }
 }

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_one_of_this_version() {
-        const HEAD: usize = 32 + 120;
+        const HEAD: usize = 24 + 120;
         assert_eq!(size_of::<Flow>(), 56);
         assert_eq!(offset_of!(Flow, inode), 16);
         assert_eq!(offset_of!(Flow, remote_address), 40);

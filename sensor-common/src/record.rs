@@ -3,7 +3,7 @@
 use crate::limits::COMM_LEN;
 
 /// Version of the layouts in this crate; part of every header.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 record! {
     /// First bytes of every record.
@@ -20,8 +20,6 @@ record! {
         pub cpu: u32,
         /// Bits of `HEADER_*`.
         pub flags: u32,
-        /// Number of this record among those of its lane and CPU, from 0, lost ones included.
-        pub sequence: u64,
         /// Nanoseconds since boot, suspended time included (`CLOCK_BOOTTIME`).
         pub boot_ns: u64,
     }
@@ -130,13 +128,13 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_one_of_this_version() {
-        assert_eq!(VERSION, 1, "a new version: write its layout down here");
-        assert_eq!(size_of::<Header>(), 32);
-        assert_eq!(offset_of!(Header, sequence), 16);
+        assert_eq!(VERSION, 2, "a new version: write its layout down here");
+        assert_eq!(size_of::<Header>(), 24);
+        assert_eq!(offset_of!(Header, boot_ns), 16);
         assert_eq!(size_of::<Subject>(), 120);
         assert_eq!(offset_of!(Subject, start_boot_ns), 16);
         assert_eq!(offset_of!(Subject, caps_effective), 64);
         assert_eq!(offset_of!(Subject, comm), 96);
-        assert_eq!(size_of::<Exit>(), 160);
+        assert_eq!(size_of::<Exit>(), 152);
     }
 }

@@ -17,7 +17,7 @@ use sensor_common::limits::COMM_LEN;
 
 use crate::emit::Path;
 use crate::fact;
-use crate::kernel::{Address, Memory, read, sensor_pid, task};
+use crate::kernel::{Address, Memory, sensor_pid, task};
 
 #[map]
 static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
@@ -72,8 +72,7 @@ impl Filter {
             }
         }
         if self.has(HAS_COMMS) {
-            let comm: [u8; COMM_LEN] = read(task::current(), fact!(task_comm));
-            if COMMS.get_ptr(comm).is_some() {
+            if COMMS.get_ptr(task::padded_comm(task::current())).is_some() {
                 return true;
             }
         }

@@ -17,7 +17,9 @@ use sensor_common::tail;
 
 use crate::emit;
 use crate::kernel::path::Location;
-use crate::kernel::{Address, follow, object, pid, read, read_user, sensor_pid, task};
+use crate::kernel::{
+    Address, Memory as _, Typed, follow, object, pid, read, read_user, sensor_pid, task,
+};
 use crate::syscall::Call;
 use crate::{fact, on_return};
 
@@ -356,14 +358,7 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     /// `SIGCHLD`: ends of the sensor's own helpers.
     const SIGCHLD: u32 = 17;
     let receiver: Address = ctx.arg::<*const u8>(2);
-    // SAFETY: an argument of this hook, so the verifier knows its type and allows the load.
-    let process = unsafe {
-        receiver
-            .byte_add(fact!(task_tgid) as usize)
-            .cast::<u32>()
-            .read_volatile()
-    };
-    if process != sensor_pid() {
+    if Typed::read::<u32>(receiver, fact!(task_tgid)) != sensor_pid() {
         return 0;
     }
     emit::seen(SIGNAL);

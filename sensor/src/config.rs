@@ -61,6 +61,9 @@ pub struct Config {
     pub schema: Schema,
     /// Kinds or families of event to deliver; all when empty.
     pub events: Vec<String>,
+    /// Whether to patch kernel functions (fentry, fexit) where the kernel allows it, the
+    /// cheapest way to see most things.
+    pub trampolines: bool,
     /// Directory of the control socket and the lock.
     pub runtime_directory: PathBuf,
     /// Which files.
@@ -200,6 +203,7 @@ impl Default for Config {
             output: None,
             schema: Schema::default(),
             events: Vec::new(),
+            trampolines: true,
             runtime_directory: PathBuf::from("/run/sensor"),
             files: Files::default(),
             limits: Limits::default(),

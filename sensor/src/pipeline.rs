@@ -46,7 +46,7 @@ pub struct Pipeline<W: Write> {
     account: Account,
     accounted: (Instant, Stamp),
     verdict: Verdict,
-    own_events: u64,
+    next_id: EventId,
 }
 
 impl<W: Write> Pipeline<W> {
@@ -69,7 +69,7 @@ impl<W: Write> Pipeline<W> {
         let clock = Clock::now();
         Self {
             queues,
-            decoder: Decoder { run, clock },
+            decoder: Decoder { clock },
             tracker,
             filters,
             filters_refreshed: Instant::now(),
@@ -80,7 +80,7 @@ impl<W: Write> Pipeline<W> {
             account: Account::default(),
             accounted: (Instant::now(), clock.stamp(boot_ns())),
             verdict: Verdict::Healthy,
-            own_events: 0,
+            next_id: EventId { run, sequence: 0 },
         }
     }
 
@@ -144,7 +144,7 @@ impl<W: Write> Pipeline<W> {
     }
 
     fn record(&mut self, kind: u16, frame: &Frame) -> Written {
-        let mut event = match self.decoder.decode(frame) {
+        let mut event = match self.decoder.decode(frame, self.next_id) {
             Ok(event) => event,
             Err(error) => {
                 self.status.user.malformed.fetch_add(1, Ordering::Relaxed);
@@ -158,7 +158,7 @@ impl<W: Write> Pipeline<W> {
             self.status.user.count_suppressed(kind);
             return Written::Yes;
         }
-        match self.writer.write(&event) {
+        match self.write(&event) {
             Written::Yes => {
                 self.status.user.count_delivered(kind);
                 Written::Yes
@@ -225,22 +225,26 @@ impl<W: Write> Pipeline<W> {
                 self.own(Action::Lost(Lost {
                     kind: line.kind,
                     count,
-                    reason,
+                    reason: reason.into(),
                     from,
                     to,
                 }));
             }
         }
-        let skipped = account.skipped.saturating_sub(self.account.skipped);
-        if skipped > 0 {
-            let reason = "the kernel skipped a program that was still running on that CPU";
-            self.own(Action::Lost(Lost {
-                kind: "unknown",
-                count: skipped,
-                reason,
-                from,
-                to,
-            }));
+        for (program, count) in &account.skipped {
+            let before = self.account.skipped.get(program).copied().unwrap_or(0);
+            if *count > before {
+                self.own(Action::Lost(Lost {
+                    kind: "unknown",
+                    count: count - before,
+                    reason: format!(
+                        "the kernel skipped the program {program}, which was still running on that CPU"
+                    )
+                    .into(),
+                    from,
+                    to,
+                }));
+            }
         }
         let (processes, forgotten) = self.tracker.table_size();
         self.status
@@ -261,13 +265,8 @@ impl<W: Write> Pipeline<W> {
 
     fn finish(mut self) {
         self.settle();
-        let balanced = if self.account.balances() {
-            "every event accounted for"
-        } else {
-            "the account does not balance"
-        };
         let text = serde_json::to_string(&self.account).ok();
-        self.say(Change::Stopped, balanced.to_owned(), text);
+        self.say(Change::Stopped, self.account.verdict(), text);
         self.writer.flush();
     }
 
@@ -282,20 +281,20 @@ impl<W: Write> Pipeline<W> {
 
     /// An event of the sensor's own.
     fn own(&mut self, action: Action) {
-        let sequence = self.own_events;
-        self.own_events += 1;
         let event = Event {
-            id: EventId {
-                run: self.decoder.run,
-                lane: EventId::OWN,
-                cpu: 0,
-                sequence,
-            },
+            id: self.next_id,
+            cpu: 0,
             time: self.decoder.clock.stamp(boot_ns()),
             process: None,
             action,
         };
-        self.writer.write(&event);
+        self.write(&event);
+    }
+
+    /// Writes the event that [`Pipeline::next_id`] was for.
+    fn write(&mut self, event: &Event) -> Written {
+        self.next_id = self.next_id.next();
+        self.writer.write(event)
     }
 }
 

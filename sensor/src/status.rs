@@ -135,7 +135,8 @@ impl Status {
         if served == 0 {
             Verdict::Blind
         } else if served < self.services.len()
-            || account.lost() + account.malformed + account.unwritten + account.skipped > 0
+            || account.lost() + account.malformed + account.unwritten > 0
+            || !account.skipped.is_empty()
         {
             Verdict::Degraded
         } else {

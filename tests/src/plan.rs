@@ -59,10 +59,43 @@ pub fn file_new_name(seed: u64, index: u64) -> String {
     format!("{}-{index}.new", word(seed, index))
 }
 
+/// Most bytes written to a file.
+pub const FILE_MAX: usize = 5_000;
+
 /// How many bytes are written to file number `index`.
 #[must_use]
 pub fn file_bytes(seed: u64, index: u64) -> usize {
-    number(seed, index, 3) as usize % 5_000
+    number(seed, index, 3) as usize % FILE_MAX
+}
+
+/// Longest message sent over a connection, in bytes.
+pub const MESSAGE_MAX: usize = 2_000;
+
+/// How many bytes are sent over connection number `index`.
+#[must_use]
+pub fn message_bytes(seed: u64, index: u64) -> usize {
+    number(seed, index, 4) as usize % MESSAGE_MAX
+}
+
+/// What file number `index` is given as permissions.
+#[must_use]
+pub fn file_mode(seed: u64, index: u64) -> u32 {
+    (number(seed, index, 5) as u32 % 0o10000) | 0o600
+}
+
+/// What file number `index` is given as owner and group.
+#[must_use]
+pub fn file_owner(seed: u64, index: u64) -> (u32, u32) {
+    (
+        number(seed, index, 6) as u32 % 60_000,
+        number(seed, index, 7) as u32 % 60_000,
+    )
+}
+
+/// How long file number `index` is made afterwards, in bytes.
+#[must_use]
+pub fn file_length(seed: u64, index: u64) -> u64 {
+    number(seed, index, 8) % 10_000
 }
 
 /// Name of control group number `index`.

@@ -11,9 +11,11 @@
 )]
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use sensor_tests::{Event, Finished, Launch, field, generator, plan, text};
+use sensor_tests::{Event, Finished, Launch, field, generator, plan, text, uses_fallback};
 use serde_json::{Value, json};
 
 /// What the generator said it did.
@@ -39,14 +41,88 @@ impl Truth {
     }
 }
 
+/// What these tests look at.
+const FIELDS: &[&str] = &[
+    "destination.bytes",
+    "destination.ip",
+    "destination.port",
+    "error.code",
+    "event.action",
+    "event.duration",
+    "event.outcome",
+    "file.gid",
+    "file.inode",
+    "file.mode",
+    "file.path",
+    "file.size",
+    "file.target_path",
+    "file.type",
+    "file.uid",
+    "network.direction",
+    "network.transport",
+    "process.args",
+    "process.args_count",
+    "process.entity_id",
+    "process.executable",
+    "process.exit_code",
+    "process.name",
+    "process.parent.pid",
+    "process.user.id",
+    "process.working_directory",
+    "sensor.boot_ns",
+    "sensor.control_group.id",
+    "sensor.control_group.path",
+    "sensor.credentials.gain",
+    "sensor.credentials.new.euid",
+    "sensor.credentials.new.fsuid",
+    "sensor.credentials.new.suid",
+    "sensor.credentials.new.uid",
+    "sensor.credentials.old.euid",
+    "sensor.credentials.old.fsuid",
+    "sensor.credentials.old.suid",
+    "sensor.credentials.old.uid",
+    "sensor.exec.arguments_truncated",
+    "sensor.exit.signal",
+    "sensor.file.access",
+    "sensor.file.before.gid",
+    "sensor.file.before.mode",
+    "sensor.file.before.size",
+    "sensor.file.before.uid",
+    "sensor.file.flags",
+    "sensor.file.linked_path",
+    "sensor.file.links",
+    "sensor.file.path_source",
+    "sensor.file.previous_path",
+    "sensor.memfd.fd",
+    "sensor.memfd.flags",
+    "sensor.memfd.name",
+    "sensor.mount.flags",
+    "sensor.mount.source",
+    "sensor.mount.target",
+    "sensor.mount.type",
+    "sensor.namespace.mnt",
+    "sensor.network.inode",
+    "sensor.unshare.types",
+    "source.bytes",
+    "source.ip",
+    "source.port",
+];
+
 /// Lets the sensor watch the generator do one kind of thing, and gives both accounts of it.
-fn watch(kind: &str) -> (Truth, Finished) {
+fn watch(kind: &str, events: &str) -> (Truth, Finished) {
+    let (truth, finished) = observe(kind, events);
+    assert_eq!(finished.lost(), 0, "{}", finished.account);
+    (truth, finished)
+}
+
+fn observe(kind: &str, events: &str) -> (Truth, Finished) {
     let count =
         std::env::var("GROUND_TRUTH_COUNT").map_or(500, |count| count.parse().expect("a number"));
     let seed = 7;
     let dir = tempfile::tempdir().unwrap();
     let sensor = Launch::default()
-        .with(["--events", "process,cgroup"])
+        .with(["--events", events])
+        .keeping(FIELDS)
         .start()
         .expect("the sensor starts");
     let output = Command::new(generator())
@@ -97,11 +173,6 @@ fn events<'f>(
         .filter(|event| text(event, "event.dataset") == kind && wanted(event))
         .collect();
     events.sort_by_key(|event| field(event, "sensor.boot_ns").as_u64());
-    assert_eq!(
-        finished.count(kind, "lost_ring") + finished.count(kind, "lost_scratch"),
-        0,
-        "{kind}"
-    );
     events
 }
 
@@ -149,8 +220,39 @@ fn is_by(pid: u32) -> impl Fn(&Event) -> bool {
 
 #[test]
 fn every_exec_is_reported_with_every_argument_and_its_exit_status() {
-    let (truth, finished) = watch("exec");
-    let of = |kind| ByPid::new(events(&finished, kind, is_child_of(truth.pid)));
+    let (truth, finished) = watch("exec", "process");
+    check_execs(&truth, &finished);
+}
+
+#[test]
+fn a_storm_of_opened_files_costs_no_event_of_a_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("opened");
+    let over = AtomicBool::new(false);
+    let (truth, finished) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                File::create(&path).expect("a file can be opened");
+            }
+        });
+        let observed = observe("exec", "process,file");
+        over.store(true, Ordering::Relaxed);
+        observed
+    });
+    check_execs(&truth, &finished);
+    for kind in ["process.fork", "process.exec", "process.exit"] {
+        let lost = ["lost_ring", "lost_scratch"].map(|reason| finished.count(kind, reason));
+        assert_eq!(lost, [0, 0], "{kind}");
+    }
+    println!(
+        "beside {} opens, of which {} were lost",
+        finished.count("file.open", "seen"),
+        finished.count("file.open", "lost_ring"),
+    );
+}
+
+fn check_execs(truth: &Truth, finished: &Finished) {
+    let of = |kind| ByPid::new(events(finished, kind, is_child_of(truth.pid)));
     let (mut forks, mut execs, mut exits) =
         (of("process.fork"), of("process.exec"), of("process.exit"));
     for (index, pid) in (0..).zip(truth.list("pids")) {
@@ -193,7 +295,7 @@ fn every_exec_is_reported_with_every_argument_and_its_exit_status() {
 
 #[test]
 fn every_fork_is_reported_with_its_exit_status() {
-    let (truth, finished) = watch("fork");
+    let (truth, finished) = watch("fork", "process");
     let of = |kind| ByPid::new(events(&finished, kind, is_child_of(truth.pid)));
     let (mut forks, mut exits) = (of("process.fork"), of("process.exit"));
     for (index, pid) in (0..).zip(truth.list("pids")) {
@@ -216,7 +318,7 @@ fn every_fork_is_reported_with_its_exit_status() {
 
 #[test]
 fn every_memory_file_is_reported_with_its_name() {
-    let (truth, finished) = watch("memfd");
+    let (truth, finished) = watch("memfd", "process");
     let made = events(&finished, "process.memfd", is_by(truth.pid));
     assert_eq!(made.len() as u64, truth.count);
     for ((index, fd), event) in (0..).zip(truth.list("fds")).zip(made) {
@@ -234,7 +336,7 @@ fn every_memory_file_is_reported_with_its_name() {
 
 #[test]
 fn every_gain_of_privilege_is_reported_with_both_identities() {
-    let (truth, finished) = watch("setuid");
+    let (truth, finished) = watch("setuid", "process");
     let from = &truth.said["from_uid"];
     let mut gains = ByPid::new(events(
         &finished,
@@ -260,7 +362,7 @@ fn every_gain_of_privilege_is_reported_with_both_identities() {
 
 #[test]
 fn every_mount_is_reported_with_source_and_target() {
-    let (truth, finished) = watch("mount");
+    let (truth, finished) = watch("mount", "process");
     let unshares = events(&finished, "process.unshare", is_by(truth.pid));
     assert_eq!(unshares.len(), 1);
     assert_eq!(field(unshares[0], "sensor.unshare.types"), &json!(["mnt"]));
@@ -288,7 +390,7 @@ fn every_control_group_is_reported_with_id_and_path() {
     if !mounts.contains(" - cgroup2 ") {
         return sensor_tests::skip("control groups of version 2 are not mounted");
     }
-    let (truth, finished) = watch("cgroup");
+    let (truth, finished) = watch("cgroup", "cgroup");
     let made = events(&finished, "cgroup.mkdir", is_by(truth.pid));
     let removed = events(&finished, "cgroup.rmdir", is_by(truth.pid));
     assert_eq!([made.len() as u64, removed.len() as u64], [truth.count; 2]);
@@ -297,6 +399,172 @@ fn every_control_group_is_reported_with_id_and_path() {
             assert_eq!(field(event, "sensor.control_group.id"), id);
             let path = format!("/{}", plan::group_name(truth.seed, index));
             assert_eq!(text(event, "sensor.control_group.path"), path);
+        }
+    }
+}
+
+#[test]
+fn every_connection_is_reported_at_both_ends_with_its_bytes() {
+    let (truth, finished) = watch("connect", "network");
+    let port = &truth.said["port"];
+    let mine = |kind: &str, direction: &str| {
+        let mine = |event: &Event| {
+            is_by(truth.pid)(event)
+                && field(event, "destination.port") == port
+                && text(event, "network.direction") == direction
+        };
+        let events = events(&finished, kind, mine);
+        assert_eq!(events.len() as u64, truth.count, "{kind} {direction}");
+        events
+    };
+    let connects = mine("network.connect", "egress");
+    let accepts = mine("network.accept", "ingress");
+    let mut closes = HashMap::new();
+    for direction in ["egress", "ingress"] {
+        for event in mine("network.close", direction) {
+            let former = closes.insert(field(event, "sensor.network.inode").as_u64(), event);
+            assert!(former.is_none(), "closed twice: {event}");
+        }
+    }
+    let sockets = truth.said["sockets"].as_array().unwrap();
+    for (index, socket) in (0..).zip(sockets) {
+        let (connect, accept) = (connects[index as usize], accepts[index as usize]);
+        let [source, here, there] = [0, 1, 2].map(|at| &socket[at]);
+        let close_of = |inode: &Value| *closes.get(&inode.as_u64()).expect("it was closed");
+        for (event, inode) in [
+            (connect, here),
+            (accept, there),
+            (close_of(here), here),
+            (close_of(there), there),
+        ] {
+            assert_eq!(field(event, "sensor.network.inode"), inode, "{index}");
+            assert_eq!(field(event, "source.port"), source);
+            assert_eq!(text(event, "source.ip"), "127.0.0.1");
+            assert_eq!(text(event, "destination.ip"), "127.0.0.1");
+            assert_eq!(text(event, "network.transport"), "tcp");
+            assert!(field(event, "error.code").is_null(), "{event}");
+        }
+        assert_eq!(text(connect, "event.outcome"), "success");
+        for inode in [here, there] {
+            let close = close_of(inode);
+            let sent = plan::message_bytes(truth.seed, index);
+            assert_eq!(field(close, "source.bytes"), sent, "{close}");
+            assert_eq!(field(close, "destination.bytes"), 0);
+            assert!(field(close, "event.duration").as_u64() > Some(0));
+        }
+    }
+}
+
+#[test]
+fn every_file_is_reported_from_its_making_to_its_end() {
+    let (truth, finished) = watch("file", "file");
+    let path = |name: String| format!("{}/{name}", truth.dir);
+    let mine = |kind: &str| {
+        let events = events(&finished, kind, is_by(truth.pid));
+        assert_eq!(events.len() as u64, truth.count, "{kind}");
+        events
+    };
+    let (opens, closes) = (mine("file.open"), mine("file.close"));
+    let (renames, unlinks) = (mine("file.rename"), mine("file.unlink"));
+    let by_path = uses_fallback("file rename").unwrap();
+    for (index, inode) in truth.list("inodes").into_iter().enumerate() {
+        let (old, new) = (
+            path(plan::file_name(truth.seed, index as u64)),
+            path(plan::file_new_name(truth.seed, index as u64)),
+        );
+        let size = plan::file_bytes(truth.seed, index as u64);
+        for (event, size) in [(opens[index], 0), (closes[index], size)] {
+            assert_eq!(text(event, "file.path"), old);
+            assert_eq!(text(event, "file.inode"), inode.to_string());
+            assert_eq!(field(event, "file.size"), size);
+            assert_eq!(text(event, "file.mode"), "0644");
+            assert_eq!(text(event, "file.uid"), "0");
+            assert_eq!(text(event, "file.type"), "file");
+            assert_eq!(
+                field(event, "sensor.file.access"),
+                &json!(["write", "created"])
+            );
+        }
+        assert_eq!(text(renames[index], "sensor.file.previous_path"), old);
+        assert_eq!(text(renames[index], "file.path"), new);
+        assert_eq!(text(unlinks[index], "file.path"), new);
+        if !by_path {
+            for event in [renames[index], unlinks[index]] {
+                assert_eq!(text(event, "file.inode"), inode.to_string());
+                assert_eq!(field(event, "file.size"), size);
+                assert_eq!(field(event, "sensor.file.links"), 1);
+            }
+        }
+    }
+}
+
+/// What `chown` leaves of a file's permissions (chown(2)).
+const fn after_a_new_owner(mode: u32) -> u32 {
+    let mode = mode & !libc::S_ISUID;
+    if mode & libc::S_IXGRP == 0 {
+        mode
+    } else {
+        mode & !libc::S_ISGID
+    }
+}
+
+#[test]
+fn every_change_of_a_file_is_reported_with_what_it_was_before() {
+    let (truth, finished) = watch("change", "file");
+    let changed = format!("{}/changed", truth.dir);
+    let other = format!("{}/other", truth.dir);
+    let mine = |kind: &str, times: u64| {
+        let events = events(&finished, kind, is_by(truth.pid));
+        assert_eq!(events.len() as u64, times * truth.count, "{kind}");
+        events
+    };
+    let (chowns, chmods) = (mine("file.chown", 1), mine("file.chmod", 1));
+    let (truncates, links) = (mine("file.truncate", 1), mine("file.link", 1));
+    let (symlinks, directories) = (mine("file.symlink", 1), mine("file.mkdir", 1));
+    let removals = mine("file.unlink", 3);
+    let with_before = !uses_fallback("file mode, owner, size").unwrap();
+    let kernel_paths = !uses_fallback("file unlink").unwrap();
+    let inode = truth.said["inode"].as_u64().unwrap().to_string();
+    let mut before = (0o644, (0, 0), 1);
+    let octal = |mode: u32| format!("{mode:04o}");
+    for index in 0..truth.count {
+        let (at, seed) = (index as usize, truth.seed);
+        let (user, group) = plan::file_owner(seed, index);
+        let mode = plan::file_mode(seed, index);
+        let length = plan::file_length(seed, index);
+
+        for event in [chowns[at], chmods[at], truncates[at]] {
+            assert_eq!(text(event, "file.path"), changed);
+            assert_eq!(text(event, "file.inode"), inode);
+        }
+        assert_eq!(text(chowns[at], "file.uid"), user.to_string());
+        assert_eq!(text(chowns[at], "file.gid"), group.to_string());
+        assert_eq!(text(chmods[at], "file.mode"), octal(mode));
+        assert_eq!(field(truncates[at], "file.size"), length);
+        if with_before {
+            let (mode, (user, group), length) = before;
+            let was =
+                |event, name: &str| text(event, &format!("sensor.file.before.{name}")).to_owned();
+            assert_eq!(was(chowns[at], "uid"), user.to_string());
+            assert_eq!(was(chowns[at], "gid"), group.to_string());
+            assert_eq!(was(chmods[at], "mode"), octal(after_a_new_owner(mode)));
+            assert_eq!(field(truncates[at], "sensor.file.before.size"), length);
+        }
+        before = (mode, (user, group), length);
+
+        assert_eq!(text(links[at], "sensor.file.linked_path"), changed);
+        assert_eq!(
+            text(symlinks[at], "file.target_path"),
+            plan::file_name(seed, index)
+        );
+        for event in [links[at], symlinks[at], directories[at]] {
+            assert_eq!(text(event, "file.path"), other);
+        }
+        for (event, kind) in removals[3 * at..].iter().zip(["file", "symlink", "dir"]) {
+            assert_eq!(text(event, "file.path"), other);
+            if kernel_paths {
+                assert_eq!(text(event, "file.type"), kind);
+            }
         }
     }
 }

@@ -12,11 +12,6 @@ use crate::tally::Tally;
 use crate::workspace::Workspace;
 use crate::{build, exec, setup, vm};
 
-/// The tests that also run on every other kernel. Under emulation the sensor takes some ten
-/// seconds to start, so all of them everywhere would take hours of CI; `cargo xtask vm --all` is for
-/// that.
-const IN_MACHINES: [&str; 4] = ["process", "privilege", "shells", "smoke"];
-
 /// `cargo xtask test`
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -35,10 +30,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let tests = artifacts::end_to_end(workspace)?;
     sum += on_this_kernel(&sensor, &tests)?;
     if !args.no_vm {
-        let mut core = tests;
-        core.tests
-            .retain(|test| IN_MACHINES.contains(&test.name.as_str()));
-        sum += vm::matrix(workspace, &vm::everything(), &sensor, &core)?;
+        sum += vm::matrix(workspace, &vm::everything(), &sensor, &tests)?;
     }
     println!("test: done in {:.0} s", started.elapsed().as_secs_f64());
     sum.print();

@@ -4,6 +4,7 @@
 
 mod companion;
 mod cpio;
+mod hooks;
 mod initramfs;
 mod kernel;
 mod machine;
@@ -178,13 +179,23 @@ pub(crate) fn matrix(
         .unwrap_or_else(PoisonError::into_inner);
     outcomes.sort_by_key(|(number, _)| *number);
 
+    let outcomes = outcomes
+        .into_iter()
+        .map(|(_, outcome)| outcome)
+        .collect::<Result<Vec<_>>>()?;
+    let hooks: Vec<_> = titles
+        .iter()
+        .map(String::as_str)
+        .zip(outcomes.iter().map(|outcome| &outcome.hooks))
+        .collect();
+    hooks::print(&hooks);
+
     let mut sum = Tally::default();
     println!(
         "\n{:<10} {:<22} {:<46} {:>6} {:>6} {:>7} {:>7} {:>7}",
         "machine", "kernel", "trampolines", "passed", "failed", "skipped", "boot", "total"
     );
-    for ((_, outcome), title) in outcomes.into_iter().zip(titles) {
-        let outcome = outcome?;
+    for (outcome, title) in outcomes.into_iter().zip(titles) {
         println!("{}", row(&title, &outcome));
         sum += outcome.tally.at(&title);
     }
@@ -338,7 +349,7 @@ fn test_steps(args: &Args, tests: &EndToEnd, files: &mut Initramfs) -> String {
     for helper in &tests.helpers {
         files.host_file(&helper.path, &format!("/usr/bin/{}", helper.name));
     }
-    let mut steps = String::new();
+    let mut steps = String::from(hooks::STEP);
     for test in &tests.tests {
         let dest = format!("/vm/tests/{}", test.name);
         files.host_file(&test.path, &dest);

@@ -128,7 +128,7 @@ macro_rules! on_success {
 }
 
 on_success! {
-    /// Sees: unlink, unlinkat and rmdir. Fallback of `names::vfs_unlink` and `vfs_rmdir`.
+    /// Sees: unlink, unlinkat and rmdir. Fallback of `names::vfs_unlink` and `directory_removed`.
     file_unlink_exit(call) {
         let (means, flags) = match call.number {
             number::UNLINK => (path(call.argument::<0>()), 0),

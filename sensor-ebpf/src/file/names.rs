@@ -59,17 +59,14 @@ pub fn vfs_unlink(ctx: FExitContext) -> i32 {
     0
 }
 
-/// Sees: the outcome of a directory's removal.
-/// Hook: `int vfs_rmdir(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry)`,
-/// `fs/namei.c`; up to 5.11 without the first argument, in 7.x with a further one.
-#[fexit]
-pub fn vfs_rmdir(ctx: FExitContext) -> i32 {
-    let dentry = argument(&ctx, fact!(vfs_rmdir_dentry)) as Address;
-    end_removal(
-        dentry,
-        argument(&ctx, fact!(vfs_rmdir_args)) as i32,
-        AT_REMOVEDIR,
-    );
+/// Sees: that a directory was removed.
+/// Hook: `void shrink_dcache_parent(struct dentry *parent)`, `fs/dcache.c`, 5.10 to 7.x alike,
+/// which `vfs_rmdir` calls once it has succeeded.
+/// Why: of `vfs_rmdir` itself compilers inline a part, and a program on it then sees nothing
+/// (Debian's 5.10). What else calls this function has not begun a removal.
+#[fentry]
+pub fn directory_removed(ctx: FEntryContext) -> i32 {
+    end_removal(typed(&ctx, 0), 0, AT_REMOVEDIR);
     0
 }
 

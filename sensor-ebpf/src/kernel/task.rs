@@ -252,3 +252,37 @@ fn optional_u32<M: Memory>(base: Address, offset: u32) -> u32 {
         M::read(base, offset)
     }
 }
+
+/// `task_struct.comm` with nothing but zeros behind its end, as a key in maps has to be: up to
+/// 5.10 the rest of a former, longer name stays there (`__set_task_comm`, `fs/exec.c`).
+#[inline(always)]
+pub fn padded_comm(task: Address) -> [u8; COMM_LEN] {
+    let [first, second]: [u64; 2] = read(task, fact!(task_comm));
+    let end = first_zero_byte(first);
+    let words = if end == 0 {
+        [first, up_to(second, first_zero_byte(second))]
+    } else {
+        [up_to(first, end), 0]
+    };
+    // SAFETY: 16 bytes of plain data both.
+    unsafe { core::mem::transmute::<[u64; 2], [u8; COMM_LEN]>(words) }
+}
+
+/// The highest bit of the first byte that is zero, 0 when none is. (Bits of later bytes may be
+/// wrong, so only the lowest one is looked at.)
+#[inline(always)]
+fn first_zero_byte(word: u64) -> u64 {
+    let word = u64::from_le(word);
+    let zeros = word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080;
+    zeros & zeros.wrapping_neg()
+}
+
+/// The bytes before the one whose highest bit is `end`; all when there is none.
+#[inline(always)]
+fn up_to(word: u64, end: u64) -> u64 {
+    if end == 0 {
+        word
+    } else {
+        word & ((end >> 7) - 1).to_le()
+    }
+}

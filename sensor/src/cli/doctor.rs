@@ -7,7 +7,7 @@ use std::{fs, mem};
 use serde::Serialize;
 
 use super::{Failure, NO, OK, REFUSED};
-use crate::probe::load::{self, LoadError, ProgramCost, Sizes};
+use crate::probe::load::{self, LoadError, ProgramCost, Sizes, Trampolines};
 use crate::probe::privileges;
 use crate::probe::selection::Selection;
 use crate::status::Service;
@@ -71,6 +71,7 @@ fn examine() -> Report {
             file_ring: 64 * 1024,
         },
         &Selection::all(),
+        Trampolines::Use,
     );
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use aya::maps::{PerCpuArray, RingBuf};
+use aya::maps::{Array, PerCpuArray, RingBuf};
 
 use super::{Failure, OK};
 use crate::config::Config;
@@ -18,7 +18,7 @@ use crate::export::writer::{Output, Schema, Writer};
 use crate::pipeline::Pipeline;
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::filters::{Filters, Rules};
-use crate::probe::load::{self, Loaded, Sizes};
+use crate::probe::load::{self, Loaded, Sizes, Trampolines};
 use crate::probe::privileges;
 use crate::probe::program_log;
 use crate::probe::programs::Programs;
@@ -49,6 +49,9 @@ pub struct Arguments {
     /// Stop after this time (20s, 5m, 1h).
     #[arg(long, value_parser = parse_duration, value_name = "TIME")]
     duration: Option<Duration>,
+    /// Do not patch kernel functions (fentry, fexit), as if the kernel refused it.
+    #[arg(long)]
+    no_trampolines: bool,
     /// Directory of the control socket and the lock.
     #[arg(long, value_name = "DIR")]
     runtime_directory: Option<PathBuf>,
@@ -80,6 +83,7 @@ impl Arguments {
         if !self.events.is_empty() {
             config.events = self.events;
         }
+        config.trampolines &= !self.no_trampolines;
         if let Some(directory) = self.runtime_directory {
             config.runtime_directory = directory;
         }
@@ -111,7 +115,12 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         process_ring: config.limits.process_ring_kib * 1024,
         file_ring: config.limits.file_ring_kib * 1024,
     };
-    let loaded = load::load(sizes, &selection).map_err(Failure::refused)?;
+    let trampolines = if config.trampolines {
+        Trampolines::Use
+    } else {
+        Trampolines::Avoid
+    };
+    let loaded = load::load(sizes, &selection, trampolines).map_err(Failure::refused)?;
     watch(&config, reload, selection, duration, instance, loaded).map_err(Failure::refused)
 }
 
@@ -153,6 +162,7 @@ fn watch(
         process: RingBuf::try_from(take("RING_PROCESS")?)?,
         file: RingBuf::try_from(take("RING_FILE")?)?,
     };
+    let asleep = Array::try_from(take("READER_ASLEEP")?)?;
     let kernel = KernelSide::new(PerCpuArray::try_from(take("COUNTS")?)?);
     let counters = Arc::new(UserSide::default());
     let status = Arc::new(Status::new(
@@ -188,7 +198,7 @@ fn watch(
     let pipeline = thread::Builder::new()
         .name("pipeline".to_owned())
         .spawn(move || pipeline.run(&stopped))?;
-    let reader = Reader::start(rings, producer, counters, pipeline.thread().clone())?;
+    let reader = Reader::start(rings, asleep, producer, counters, pipeline.thread().clone())?;
 
     let reload = Reload {
         path: reload,

@@ -153,10 +153,57 @@ impl<'a> Fields<'a> {
 pub struct Definition {
     /// Dotted name.
     pub name: &'static str,
+    /// What stands between the dots.
+    pub elements: Elements,
     /// Type.
     pub kind: Type,
     /// Meaning.
     pub meaning: &'static str,
+}
+
+/// Most elements a name has.
+const ELEMENTS_MAX: usize = 6;
+
+/// The elements of a dotted name, split when this is compiled: nested formats need them for
+/// every field of every event.
+#[derive(Clone, Copy, Debug)]
+pub struct Elements {
+    elements: [&'static str; ELEMENTS_MAX],
+    len: usize,
+}
+
+impl Elements {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "only run by the compiler, for which a bad index is an error"
+    )]
+    const fn of(name: &'static str) -> Self {
+        let mut elements = [""; ELEMENTS_MAX];
+        let (mut len, mut at, mut rest) = (0, 0, name);
+        while at < rest.len() {
+            if rest.as_bytes()[at] == b'.' {
+                let (element, after) = rest.split_at(at);
+                elements[len] = element;
+                len += 1;
+                rest = after.split_at(1).1;
+                at = 0;
+            } else {
+                at += 1;
+            }
+        }
+        elements[len] = rest;
+        Self {
+            elements,
+            len: len + 1,
+        }
+    }
+
+    /// The element at a depth, and whether it is the last.
+    #[must_use]
+    pub fn at(&self, depth: usize) -> (&'static str, bool) {
+        let element = self.elements.get(depth).copied().unwrap_or_default();
+        (element, depth + 1 >= self.len)
+    }
 }
 
 macro_rules! fields {
@@ -171,7 +218,7 @@ macro_rules! fields {
             #[must_use]
             pub fn definition(self) -> &'static Definition {
                 match self {
-                    $(Self::$id => const { &Definition { name: $name, kind: Type::$kind, meaning: $meaning } },)*
+                    $(Self::$id => const { &Definition { name: $name, elements: Elements::of($name), kind: Type::$kind, meaning: $meaning } },)*
                 }
             }
         }
@@ -208,7 +255,7 @@ fields! {
     EventKind "event.kind" Keyword "Always `event`, until there are alerts.";
     EventModule "event.module" Keyword "Always `sensor`.";
     EventOutcome "event.outcome" Keyword "`success`, `failure` or `unknown`.";
-    EventSequence "event.sequence" Long "Number of the event among those of its lane and CPU.";
+    EventSequence "event.sequence" Long "Number of the event among those of this run of the sensor, from 0, without a gap.";
     EventStart "event.start" Date "When it began.";
     EventType "event.type" Keywords "ECS type.";
     FileCtime "file.ctime" Date "Last status change of the file.";
@@ -435,6 +482,7 @@ pub fn documentation() -> String {
             name,
             kind,
             meaning,
+            ..
         } = field.definition();
         text.push_str(&format!(
             "| `{name}` | {} | {meaning} |\n",

@@ -202,7 +202,8 @@ pub const BPF_ATTACHMENTS: Names = &[
     (43, "lsm_cgroup"),
 ];
 
-/// Flags of `open`, the access mode aside (`asm-generic/fcntl.h`, `asm/fcntl.h`).
+/// Flags of `open`, the access mode aside (`asm-generic/fcntl.h`, `asm/fcntl.h`). `O_CLOEXEC` is
+/// one of the descriptor, and 7.x no longer keeps it with the file.
 pub const OPEN_FLAGS: Names = &[
     (libc::O_CREAT as u64, "O_CREAT"),
     (libc::O_EXCL as u64, "O_EXCL"),
@@ -215,7 +216,6 @@ pub const OPEN_FLAGS: Names = &[
     (libc::O_DIRECTORY as u64, "O_DIRECTORY"),
     (libc::O_NOFOLLOW as u64, "O_NOFOLLOW"),
     (libc::O_NOATIME as u64, "O_NOATIME"),
-    (libc::O_CLOEXEC as u64, "O_CLOEXEC"),
     ((libc::O_SYNC & !libc::O_DSYNC) as u64, "O_SYNC"),
     ((libc::O_TMPFILE & !libc::O_DIRECTORY) as u64, "O_TMPFILE"),
 ];

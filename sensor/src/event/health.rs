@@ -1,6 +1,8 @@
 //! Events of the sensor about itself: that it started or stopped, how well it sees, and what
 //! it lost. A loss is never silent.
 
+use std::borrow::Cow;
+
 use super::field::{Field, Fields, Value};
 use super::{Label, Stamp};
 
@@ -20,7 +22,7 @@ pub struct Lost {
     /// How many.
     pub count: u64,
     /// Why.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// They were lost after this.
     pub from: Stamp,
     /// And before this.
@@ -31,7 +33,7 @@ impl Lost {
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
         fields.put(Field::SensorLostKind, self.kind);
         fields.put(Field::SensorLostCount, self.count);
-        fields.put(Field::SensorLostReason, self.reason);
+        fields.put(Field::SensorLostReason, self.reason.as_ref());
         fields.put(Field::SensorLostFrom, Value::Time(self.from.wall_ns));
         fields.put(Field::SensorLostTo, Value::Time(self.to.wall_ns));
     }

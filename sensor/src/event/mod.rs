@@ -23,31 +23,29 @@ use std::net::IpAddr;
 use field::{Field, Fields};
 use process::Process;
 
-/// Identifies one event of one run of the sensor, and says where it came from.
+/// Identifies one event of one run of the sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId {
     /// Random, chosen at start.
     pub run: u32,
-    /// Which ring it came through, [`EventId::OWN`] for the sensor's own events.
-    pub lane: u8,
-    /// CPU it happened on.
-    pub cpu: u32,
-    /// Number among the events of its lane and CPU.
+    /// Number among the events of the run, in the order they are written, without a gap.
     pub sequence: u64,
 }
 
 impl EventId {
-    /// Lane of events that the sensor itself makes.
-    pub const OWN: u8 = 9;
+    /// The id of the event after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self {
+            run: self.run,
+            sequence: self.sequence + 1,
+        }
+    }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:08x}-{}-{}-{}",
-            self.run, self.lane, self.cpu, self.sequence
-        )
+        write!(f, "{:08x}-{}", self.run, self.sequence)
     }
 }
 
@@ -65,6 +63,8 @@ pub struct Stamp {
 pub struct Event {
     /// Its id.
     pub id: EventId,
+    /// CPU it happened on.
+    pub cpu: u32,
     /// When it happened.
     pub time: Stamp,
     /// Who did it; `None` for the sensor's own events and where nobody can be named.
@@ -270,7 +270,7 @@ impl Event {
         fields.put_list(Field::EventCategory, label.category.iter().copied());
         fields.put_list(Field::EventType, label.kind.iter().copied());
         fields.put(Field::SensorBootNs, self.time.boot_ns);
-        fields.put(Field::SensorCpu, u64::from(self.id.cpu));
+        fields.put(Field::SensorCpu, u64::from(self.cpu));
         if let Some(process) = &self.process {
             process.put(&mut fields);
         }

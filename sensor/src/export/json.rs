@@ -64,7 +64,7 @@ impl Serialize for Nested<'_, '_, '_> {
         }
         let mut rows = self.rows;
         while let Some((definition, value)) = rows.first() {
-            let (element, is_leaf) = element(definition.name, self.depth);
+            let (element, is_leaf) = definition.elements.at(self.depth);
             if is_leaf {
                 map.serialize_entry(element, &Written(value))?;
                 rows = rows.get(1..).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Serialize for Nested<'_, '_, '_> {
             }
             let same = rows
                 .iter()
-                .take_while(|(other, _)| self::element(other.name, self.depth).0 == element)
+                .take_while(|(other, _)| other.elements.at(self.depth).0 == element)
                 .count();
             let (inner, rest) = rows.split_at(same);
             map.serialize_entry(
@@ -96,13 +96,6 @@ impl Serialize for Version {
         map.serialize_entry("version", ECS_VERSION)?;
         map.end()
     }
-}
-
-/// The element of a dotted name at a depth, and whether it is the last.
-fn element(name: &'static str, depth: usize) -> (&'static str, bool) {
-    let mut elements = name.split('.').skip(depth);
-    let element = elements.next().unwrap_or_default();
-    (element, elements.next().is_none())
 }
 
 struct Written<'v, 'a>(&'v Value<'a>);

@@ -2,6 +2,7 @@
 //! of it; this side counts what was read, understood and delivered. Both have to agree to the
 //! last event, and where they do not, that is itself reported. Only counting happens here.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::{MapData, PerCpuArray};
@@ -148,8 +149,8 @@ pub struct Account {
     pub malformed: u64,
     /// Events that could not be written.
     pub unwritten: u64,
-    /// Runs of programs that the kernel skipped: events that not even a hook saw.
-    pub skipped: u64,
+    /// Runs that the kernel skipped, by program: events that not even a hook saw.
+    pub skipped: BTreeMap<String, u64>,
 }
 
 impl Account {
@@ -207,12 +208,22 @@ impl Account {
         self.lines.iter().map(Line::lost).sum()
     }
 
-    /// Whether nothing is unaccounted for.
+    /// Whether nothing that a hook saw is unaccounted for.
     #[must_use]
     pub fn balances(&self) -> bool {
-        self.malformed == 0
-            && self.unwritten == 0
-            && self.skipped == 0
-            && self.lines.iter().all(Line::balances)
+        self.malformed == 0 && self.unwritten == 0 && self.lines.iter().all(Line::balances)
+    }
+
+    /// The account in a sentence.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let skipped: u64 = self.skipped.values().sum();
+        match (self.balances(), self.lost(), skipped) {
+            (false, ..) => "the account does not balance".to_owned(),
+            (true, 0, 0) => "every event accounted for".to_owned(),
+            (true, lost, skipped) => format!(
+                "the account balances; {lost} events lost, {skipped} runs of programs skipped"
+            ),
+        }
     }
 }

@@ -106,21 +106,19 @@ pub fn peek(record: &[u8]) -> Option<(u16, u64)> {
     Some((header.kind, header.boot_ns))
 }
 
-/// Decodes records of one run.
+/// Decodes records.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
-    /// Random number of this run, part of every event id.
-    pub run: u32,
-    /// The clock.
+    /// Tells the time of day of a time since boot.
     pub clock: Clock,
 }
 
 impl Decoder {
-    /// Decodes one record.
+    /// Decodes one record into the event `id`.
     ///
     /// # Errors
     /// When it is not a record of this version, whole.
-    pub fn decode(&self, record: &[u8]) -> Result<Event, DecodeError> {
+    pub fn decode(&self, record: &[u8], id: EventId) -> Result<Event, DecodeError> {
         let (header, _) = Header::read_from_prefix(record).map_err(|_| DecodeError::Short {
             kind: 0,
             len: record.len(),
@@ -179,12 +177,8 @@ impl Decoder {
             other => return Err(DecodeError::Kind(other)),
         };
         Ok(Event {
-            id: EventId {
-                run: self.run,
-                lane: header.lane,
-                cpu: header.cpu,
-                sequence: header.sequence,
-            },
+            id,
+            cpu: header.cpu,
             time: self.clock.stamp(header.boot_ns),
             process,
             action,
@@ -322,6 +316,13 @@ impl<'a> Sections<'a> {
 }
 
 /// Decodes bytes as a record of this kind, whatever their header says.
+/// Id of the only event of a test.
+#[cfg(test)]
+const FIRST: EventId = EventId {
+    run: 1,
+    sequence: 0,
+};
+
 #[cfg(test)]
 pub(super) fn decode_as(kind: u16, record: &[u8]) -> Result<Event, DecodeError> {
     use zerocopy::IntoBytes as _;
@@ -337,10 +338,9 @@ pub(super) fn decode_as(kind: u16, record: &[u8]) -> Result<Event, DecodeError> 
         ..header
     };
     let decoder = Decoder {
-        run: 1,
         clock: Clock { offset_ns: 0 },
     };
-    decoder.decode(&[header.as_bytes(), rest].concat())
+    decoder.decode(&[header.as_bytes(), rest].concat(), FIRST)
 }
 
 #[cfg(test)]
@@ -352,7 +352,6 @@ mod tests {
     use zerocopy::IntoBytes;
 
     const DECODER: Decoder = Decoder {
-        run: 1,
         clock: Clock { offset_ns: 0 },
     };
 
@@ -364,7 +363,6 @@ mod tests {
             lane: 0,
             cpu: 0,
             flags: 0,
-            sequence: 0,
             boot_ns: 0,
         }
     }
@@ -372,7 +370,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-            let _ = DECODER.decode(&bytes);
+            let _ = DECODER.decode(&bytes, FIRST);
             let _ = peek(&bytes);
         }
 
@@ -381,7 +379,7 @@ mod tests {
             let kind = kind::ALL[at].0;
             let mut bytes = header(kind, body.len() + size_of::<Header>()).as_bytes().to_vec();
             bytes.extend(body);
-            if let Ok(event) = DECODER.decode(&bytes) {
+            if let Ok(event) = DECODER.decode(&bytes, FIRST) {
                 let _ = event.fields();
                 let _ = event.action.summary();
             }
@@ -410,7 +408,7 @@ mod tests {
         while bytes.len() > size_of::<Header>() {
             let kind = peek(bytes)?.0;
             bytes.splice(..4, (bytes.len() as u32).to_ne_bytes());
-            match DECODER.decode(bytes) {
+            match DECODER.decode(bytes, FIRST) {
                 Ok(event) => return Some(event),
                 Err(DecodeError::Kind(_)) => return None,
                 Err(_) => bytes.truncate(bytes.len() - 8),
@@ -427,7 +425,7 @@ mod tests {
             let mut bytes = vec![0; shift];
             bytes.extend_from_slice(&record);
             bytes.resize(shift + size_of::<Plain>(), 0);
-            assert!(DECODER.decode(&bytes[shift..]).is_ok());
+            assert!(DECODER.decode(&bytes[shift..], FIRST).is_ok());
         }
     }
 
@@ -435,10 +433,10 @@ mod tests {
     fn a_header_that_lies_about_its_length_is_refused() {
         let bytes = header(kind::FORK, 1000).as_bytes().to_vec();
         assert_eq!(
-            DECODER.decode(&bytes).unwrap_err(),
+            DECODER.decode(&bytes, FIRST).unwrap_err(),
             DecodeError::Length {
                 claimed: 1000,
-                found: 32
+                found: 24
             }
         );
     }

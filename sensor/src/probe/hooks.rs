@@ -3,6 +3,7 @@
 //! running kernel accepts as a whole, and `doctor` shows the choice and why.
 
 mod file;
+pub mod table;
 
 use std::path::Path;
 
@@ -60,6 +61,16 @@ pub struct Way {
     pub hooks: &'static [Hook],
     /// What it does not see, compared with the first way; empty when nothing.
     pub misses: &'static str,
+}
+
+impl Way {
+    /// Whether it needs BPF trampolines.
+    #[must_use]
+    pub fn uses_trampolines(&self) -> bool {
+        self.hooks
+            .iter()
+            .any(|hook| matches!(hook.attach, Attach::Fentry(_) | Attach::Fexit(_)))
+    }
 }
 
 /// Event kinds that come from the same hooks.

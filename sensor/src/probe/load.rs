@@ -63,6 +63,15 @@ pub struct Sizes {
     pub file_ring: u32,
 }
 
+/// Whether to patch kernel functions (fentry, fexit) where the kernel lets us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trampolines {
+    /// Yes: they cost least and see most.
+    Use,
+    /// No: take the next best way, as on kernels that refuse them.
+    Avoid,
+}
+
 /// How one service came out.
 #[derive(Clone, Debug)]
 pub struct Served {
@@ -147,7 +156,11 @@ impl Loaded {
 /// # Errors
 /// When the kernel's types cannot be had or the maps cannot be made. A hook that is refused
 /// is not an error but shows in [`Loaded::served`].
-pub fn load(sizes: Sizes, selection: &Selection) -> Result<Loaded, LoadError> {
+pub fn load(
+    sizes: Sizes,
+    selection: &Selection,
+    trampolines: Trampolines,
+) -> Result<Loaded, LoadError> {
     let btf = Btf::load(BTF_PATH)?;
     let facts = KernelFacts::resolve(&btf)?;
     let words = facts.to_programs();
@@ -169,6 +182,7 @@ pub fn load(sizes: Sizes, selection: &Selection) -> Result<Loaded, LoadError> {
         ebpf: &mut ebpf,
         btf: &btf,
         types: &kernel_types,
+        trampolines,
         tracefs: None,
         attached: Vec::new(),
     };
@@ -197,6 +211,7 @@ struct Hooker<'a> {
     btf: &'a Btf,
     /// The same, as the loader library does.
     types: &'a AyaBtf,
+    trampolines: Trampolines,
     /// Opened when first needed.
     tracefs: Option<Tracefs>,
     /// By name of the program; what is attached past the loader library.
@@ -228,6 +243,9 @@ impl Hooker<'_> {
 
     /// Attaches all hooks of a way, or none.
     fn take(&mut self, way: &Way) -> Result<(), String> {
+        if way.uses_trampolines() && self.trampolines == Trampolines::Avoid {
+            return Err("trampolines are switched off in the configuration".to_owned());
+        }
         for (at, hook) in way.hooks.iter().enumerate() {
             if hook.optional && !self.exists(hook.attach) {
                 continue;

@@ -3,6 +3,7 @@
 //! it was still running on that CPU. A skipped run is an event that nobody counted, so it has
 //! to be known.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -50,10 +51,13 @@ impl Programs {
         })
     }
 
-    /// How often any was skipped.
+    /// How often each was skipped, without those that never were.
     #[must_use]
-    pub fn skipped(&self) -> u64 {
-        self.runs().map(|runs| runs.skipped).sum()
+    pub fn skipped(&self) -> BTreeMap<String, u64> {
+        self.runs()
+            .filter(|runs| runs.skipped > 0)
+            .map(|runs| (runs.name, runs.skipped))
+            .collect()
     }
 }
 

@@ -10,7 +10,7 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 use std::{io, thread};
 
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{Array, MapData, RingBuf};
 use bytes::{Bytes, BytesMut};
 use ringbuf::HeapRb;
 use ringbuf::traits::{Observer, Producer, Split};
@@ -19,10 +19,14 @@ use ringbuf::{HeapCons, HeapProd};
 use super::account::UserSide;
 use super::decode::peek;
 
-/// How long the reader sleeps between two looks at the rings, unless it is woken because one
-/// fills up. Bounds the delay of an event; a wake-up per event would cost the observed
-/// processes more than everything else the sensor does.
+/// How long the reader sleeps between two looks at the rings while there are events, unless it
+/// is woken because one fills up. Bounds the delay of an event; a wake-up per event would cost
+/// the observed processes more than everything else the sensor does.
 pub const TICK: Duration = Duration::from_millis(5);
+/// How long it sleeps when a tick has brought nothing; the next record wakes it. (But for one
+/// that is written at the very moment it goes to sleep: so the sleep is not much longer than a
+/// delay nobody would notice.)
+pub const NAP: Duration = Duration::from_millis(100);
 /// Records each queue holds.
 pub const QUEUE_RECORDS: usize = 32_768;
 /// Records read from one ring before the other gets its turn.
@@ -69,6 +73,7 @@ impl Reader {
     /// When the epoll descriptor or the thread cannot be made.
     pub fn start(
         rings: Lanes<RingBuf<MapData>>,
+        asleep: Array<MapData, u32>,
         queues: Lanes<HeapProd<Frame>>,
         counters: Arc<UserSide>,
         consumer: Thread,
@@ -92,7 +97,14 @@ impl Reader {
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("reader".to_owned())
-            .spawn(move || run(lanes, drain, &epoll, &stopped, &consumer))?;
+            .spawn(move || {
+                let mut rest = Rest {
+                    epoll,
+                    asleep,
+                    is_asleep: false,
+                };
+                run(lanes, drain, &mut rest, &stopped, &consumer);
+            })?;
         Ok(Self { stop, thread })
     }
 
@@ -108,7 +120,7 @@ impl Reader {
 fn run(
     mut lanes: Lanes<Lane>,
     mut drain: Drain,
-    epoll: &Epoll,
+    rest: &mut Rest,
     stop: &AtomicBool,
     consumer: &Thread,
 ) {
@@ -117,16 +129,44 @@ fn run(
         let last = stop.load(Ordering::Acquire);
         let process = drain.take(&mut lanes.process);
         let file = drain.take(&mut lanes.file);
-        if process.taken + file.taken > 0 {
+        let nothing = process.taken + file.taken == 0;
+        if !nothing {
+            rest.ask_to_be_woken(false);
             consumer.unpark();
         }
         match (process.end, file.end) {
             (End::Empty, End::Empty) if last => return,
-            (End::Empty, End::Empty) => epoll.wait(TICK),
+            // Look once more after having said so: what was written before is seen.
+            (End::Empty, End::Empty)
+                if nothing && !rest.is_asleep && rest.ask_to_be_woken(true) => {}
+            (End::Empty, End::Empty) => rest.wait(),
             (End::More, _) | (_, End::More) => {}
             // Waiting for the pipeline; the tick of the other lane must not suffer.
             _ => thread::sleep(Duration::from_millis(1)),
         }
+    }
+}
+
+/// How the reader waits for records.
+struct Rest {
+    epoll: Epoll,
+    /// Where the programs look whether to wake it.
+    asleep: Array<MapData, u32>,
+    is_asleep: bool,
+}
+
+impl Rest {
+    /// Tells the programs whether the next record is to wake the reader, and says whether it
+    /// will. If they cannot be told, things stay as they are.
+    fn ask_to_be_woken(&mut self, asleep: bool) -> bool {
+        if asleep != self.is_asleep && self.asleep.set(0, u32::from(asleep), 0).is_ok() {
+            self.is_asleep = asleep;
+        }
+        self.is_asleep
+    }
+
+    fn wait(&self) {
+        self.epoll.wait(if self.is_asleep { NAP } else { TICK });
     }
 }
 

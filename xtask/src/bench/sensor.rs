@@ -172,7 +172,8 @@ impl<'a> Sensor<'a> {
             lost: ["lost_ring", "lost_scratch"]
                 .map(|name| column(account, name))
                 .into_iter()
-                .chain(["skipped", "malformed", "unwritten"].map(|name| number(account, name)))
+                .chain(["malformed", "unwritten"].map(|name| number(account, name)))
+                .chain(skipped(account))
                 .sum(),
         })
     }
@@ -254,6 +255,14 @@ fn column(account: &Value, name: &str) -> u64 {
         .flatten()
         .map(|line| number(line, name))
         .sum()
+}
+
+/// Runs the kernel skipped, of each program.
+fn skipped(account: &Value) -> impl Iterator<Item = u64> {
+    let programs = account.get("skipped").and_then(Value::as_object);
+    programs
+        .into_iter()
+        .flat_map(|programs| programs.values().filter_map(Value::as_u64))
 }
 
 fn number(of: &Value, name: &str) -> u64 {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::hooks::{self, Hooks};
 use crate::tally::Tally;
 
 /// Everything one machine is made of.
@@ -47,6 +48,10 @@ pub(super) struct Outcome {
     pub(super) code: Option<i32>,
     /// Warnings and worse in the kernel's log.
     pub(super) complaints: u64,
+    /// What serves which event there.
+    pub(super) hooks: Hooks,
+    /// The report that is being printed.
+    report: Option<String>,
     /// Failures when the step that runs now began.
     failed_before: u64,
 }
@@ -205,6 +210,10 @@ impl Outcome {
             .strip_prefix("VM-")
             .and_then(|line| line.split_once(' '))
         else {
+            if let Some(report) = &mut self.report {
+                report.push_str(line);
+                return false;
+            }
             // The firmware says things before the kernel starts, and clears the screen.
             return self.kernel.is_some() && !line.is_empty();
         };
@@ -213,8 +222,14 @@ impl Outcome {
             "TRAMPOLINES" => self.trampolines = Some(rest.to_owned()),
             "READY" => self.boot = Some(started.elapsed()),
             "EXIT" => self.code = rest.trim().parse().ok(),
-            "STEP" => self.failed_before = self.tally.failed,
+            "STEP" => {
+                self.failed_before = self.tally.failed;
+                self.report = (rest == hooks::PROGRAM).then(String::new);
+            }
             "DONE" => {
+                if let Some(report) = self.report.take() {
+                    self.hooks = Hooks::of(&report);
+                }
                 let success = rest.starts_with("0 ");
                 self.tally.ended(success, self.failed_before);
                 return !success;

@@ -40,10 +40,9 @@ fn written(action: Action) -> Json {
     let event = Event {
         id: EventId {
             run: 1,
-            lane: 0,
-            cpu: 0,
             sequence: 0,
         },
+        cpu: 0,
         time: stamp(9),
         process: None,
         action,

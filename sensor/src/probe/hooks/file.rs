@@ -66,7 +66,7 @@ pub(super) const UNLINK: Service = Service {
                 fentry("path_unlink", "security_path_unlink"),
                 fexit("vfs_unlink", "vfs_unlink"),
                 fentry("path_rmdir", "security_path_rmdir"),
-                fexit("vfs_rmdir", "vfs_rmdir"),
+                fentry("directory_removed", "shrink_dcache_parent"),
             ],
             misses: "",
         },

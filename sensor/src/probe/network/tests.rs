@@ -7,7 +7,7 @@ use sensor_common::record::VERSION;
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::*;
-use crate::event::Event;
+use crate::event::{Event, EventId};
 use crate::probe::decode::{Clock, Decoder};
 
 fn decode(kind: u16, record: &[u8]) -> Event {
@@ -19,15 +19,19 @@ fn decode(kind: u16, record: &[u8]) -> Event {
         lane: 0,
         cpu: 0,
         flags: u32::from_ne_bytes(record[offset_of!(Header, flags)..][..4].try_into().unwrap()),
-        sequence: 0,
         boot_ns: 1_000,
     };
     bytes[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     Decoder {
-        run: 1,
         clock: Clock::now(),
     }
-    .decode(&bytes)
+    .decode(
+        &bytes,
+        EventId {
+            run: 1,
+            sequence: 0,
+        },
+    )
     .unwrap()
 }
 

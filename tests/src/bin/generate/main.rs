@@ -51,6 +51,8 @@ enum Kind {
     Connect,
     /// open, write, close, rename, unlink
     File,
+    /// chown, chmod, truncate, link, unlink, symlink, unlink, mkdir, rmdir
+    Change,
     /// a child becomes user 1000, raises CAP_SETUID and becomes root again
     Setuid,
     /// mount and unmount in a mount namespace of its own
@@ -126,6 +128,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Kind::Setuid => processes::setuid(&job),
             Kind::Connect => network::connect(&job),
             Kind::File => files::write_rename_unlink(&job),
+            Kind::Change => files::change(&job),
             Kind::Mount => system::mount(&job),
             Kind::Cgroup => system::cgroup(&job),
         }

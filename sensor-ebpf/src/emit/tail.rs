@@ -1,261 +1,31 @@
-//! The only way out of the kernel: counts what was seen, builds records, hands them to the
-//! right lane. No program touches a ring or a counter directly.
+//! The variable part of a record: sections of bytes, strings and paths behind its fixed part
+//! (see [`sensor_common::tail`]). Knows how to copy, not what is copied.
 
 use core::ffi::c_void;
 use core::hint::black_box;
 use core::mem::size_of;
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{
-    bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
-    bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str, bpf_skb_load_bytes,
+    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
+    bpf_skb_load_bytes,
 };
-use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
-use aya_ebpf::maps::{PerCpuArray, RingBuf};
 use aya_ebpf::programs::SkBuffContext;
-use sensor_common::account::KindCount;
-use sensor_common::kind::{LANE_FILE, LANES, LIMIT};
-use sensor_common::limits::{ARGV_MAX, PATH_MAX, SCRATCH_SLOTS, TAIL_MAX};
-use sensor_common::record::{HEADER_OWNER_UNKNOWN, Header, Subject, VERSION};
+use sensor_common::limits::{PATH_MAX, TAIL_MAX};
 use sensor_common::tail::{TRUNCATED, UNREADABLE};
 
 use crate::kernel::Address;
 use crate::kernel::path::{self, Location};
-
-/// Ring sizes here are placeholders; user space sets them at load.
-const RING_BYTES: u32 = 4096;
-
-/// Process and network records.
-#[map]
-static RING_PROCESS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
-/// File records.
-#[map]
-static RING_FILE: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
-/// The account, by kind.
-#[map]
-static COUNTS: PerCpuArray<KindCount> = PerCpuArray::with_max_entries(LIMIT as u32, 0);
-/// Next sequence number, by lane.
-#[map]
-static SEQUENCES: PerCpuArray<u64> = PerCpuArray::with_max_entries(LANES as u32, 0);
-/// Where records with a variable part are built.
-#[map]
-static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(SCRATCH_SLOTS, 0);
-/// How many slots of [`SCRATCH`] are in use on this CPU.
-#[map]
-static SCRATCH_USED: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
-
-/// Bytes of ring in use at which the reader is woken instead of being left to its tick.
-#[unsafe(no_mangle)]
-static WAKE_AT_BYTES: u64 = 0;
-
-/// Largest fixed part of a record with a variable part.
-const FIXED_MAX: usize = 1024;
-
-/// A record under construction.
-#[repr(C, align(8))]
-pub struct Scratch {
-    record: [u8; FIXED_MAX + TAIL_MAX + 4 + ARGV_MAX + 1],
-}
-
-/// Counts an event of this kind; to be called once, first thing, in every program.
-#[inline(always)]
-pub fn seen(kind: u16) {
-    count(kind, |count| count.seen += 1);
-}
-
-/// Counts an event dropped on purpose.
-#[inline(always)]
-pub fn filtered(kind: u16) {
-    count(kind, |count| count.filtered += 1);
-}
-
-#[inline(always)]
-fn count(kind: u16, change: impl FnOnce(&mut KindCount)) {
-    if let Some(count) = COUNTS.get_ptr_mut(u32::from(kind)) {
-        // SAFETY: a per-CPU element, valid as long as the program runs.
-        change(unsafe { &mut *count });
-    }
-}
-
-#[inline(always)]
-fn header(kind: u16, lane: u8, len: usize) -> Header {
-    let mut sequence = 0;
-    if let Some(next) = SEQUENCES.get_ptr_mut(u32::from(lane)) {
-        // SAFETY: a per-CPU element, valid as long as the program runs.
-        unsafe {
-            sequence = *next;
-            *next = sequence + 1;
-        }
-    }
-    Header {
-        len: len as u32,
-        kind,
-        version: VERSION,
-        lane,
-        // SAFETY: the helper has no preconditions.
-        cpu: unsafe { bpf_get_smp_processor_id() },
-        flags: 0,
-        sequence,
-        boot_ns: boot_ns(),
-    }
-}
-
-/// Now, in nanoseconds since boot (`CLOCK_BOOTTIME`).
-#[inline(always)]
-pub fn boot_ns() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_boot_ns() }
-}
-
-#[inline(always)]
-fn ring(lane: u8) -> &'static RingBuf {
-    if lane == LANE_FILE {
-        &RING_FILE
-    } else {
-        &RING_PROCESS
-    }
-}
-
-/// Waking the reader costs more than all the rest of a program, so it is left to its tick
-/// unless the ring fills up.
-#[inline(always)]
-fn wake_flags(ring: &RingBuf) -> u64 {
-    // SAFETY: a plain load from a static of this object.
-    let limit = unsafe { (&raw const WAKE_AT_BYTES).read_volatile() };
-    if ring.query(u64::from(BPF_RB_AVAIL_DATA)) > limit {
-        u64::from(BPF_RB_FORCE_WAKEUP)
-    } else {
-        u64::from(BPF_RB_NO_WAKEUP)
-    }
-}
-
-/// Fills in whose event it is, when that is not the task that runs.
-#[inline(always)]
-pub fn attribute(owner: Option<&Subject>, header: &mut Header, subject: &mut Subject) {
-    match owner {
-        Some(owner) => *subject = *owner,
-        None => {
-            clear(subject);
-            header.flags |= HEADER_OWNER_UNKNOWN;
-        }
-    }
-}
-
-/// VERIFIER: eight bytes at a time; the compiler's own way is a function that writes single
-/// bytes in a loop.
-#[inline(always)]
-fn clear(subject: &mut Subject) {
-    const WORDS: usize = size_of::<Subject>() / 8;
-    let words = (&raw mut *subject).cast::<u64>();
-    for at in 0..WORDS {
-        // SAFETY: inside the subject, which has the alignment and a length of whole words.
-        unsafe { words.add(at).write_volatile(0) };
-    }
-}
-
-/// Emits a record without a variable part, built in place in the ring.
-///
-/// `fill` has to write every field but the header, which must be the first member of `T`, and
-/// which it may add flags to.
-#[inline(always)]
-pub fn fixed<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T)) {
-    let head = header(kind, lane, size_of::<T>());
-    let ring = ring(lane);
-    let Some(mut entry) = ring.reserve::<T>(0) else {
-        count(kind, |count| count.lost_ring += 1);
-        return;
-    };
-    // SAFETY: the ring gave us `size_of::<T>()` bytes, 8-byte aligned; `T` is plain data of
-    // which every field is written before user space can see it.
-    unsafe {
-        entry.as_mut_ptr().cast::<Header>().write(head);
-        fill(&mut *entry.as_mut_ptr());
-    }
-    entry.submit(wake_flags(ring));
-    count(kind, |count| count.submitted += 1);
-}
-
-/// Emits a record with a variable part, built in scratch memory and copied to the ring.
-///
-/// `fill` has to write every field of `T` but the header, which must be its first member and
-/// of which it may set flags.
-#[inline(always)]
-pub fn variable<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T, &mut Tail)) {
-    variable_if(kind, lane, |record, tail| {
-        fill(record, tail);
-        true
-    });
-}
-
-/// Like [`variable`], but the record is dropped, and counted as filtered, when `fill` says
-/// false: for filters that need a part of the record first.
-#[inline(always)]
-pub fn variable_if<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T, &mut Tail) -> bool) {
-    let Some(used) = SCRATCH_USED.get_ptr_mut(0) else {
-        return;
-    };
-    // SAFETY: a per-CPU element, valid as long as the program runs. Another task's program may
-    // preempt this one and take the next slot; it gives it back before it ends.
-    let slot = unsafe { *used };
-    let Some(scratch) = SCRATCH.get_ptr_mut(slot) else {
-        count(kind, |count| count.lost_scratch += 1);
-        return;
-    };
-    // SAFETY: as above.
-    unsafe { *used = slot + 1 };
-    build(kind, lane, scratch, slot, fill);
-    // SAFETY: as above.
-    unsafe { *used = slot };
-}
-
-#[inline(always)]
-fn build<T: 'static>(
-    kind: u16,
-    lane: u8,
-    scratch: *mut Scratch,
-    slot: u32,
-    fill: impl FnOnce(&mut T, &mut Tail) -> bool,
-) {
-    const { assert!(size_of::<T>() <= FIXED_MAX && align_of::<T>() <= 8) };
-    // SAFETY: the slot is ours until we give it back; `T` is plain data that fits before the
-    // tail, and is wholly written by `fill` and the header.
-    unsafe {
-        let record = (&raw mut (*scratch).record).cast::<u8>();
-        let mut tail = Tail {
-            at: record.add(size_of::<T>()),
-            len: 0,
-            slot,
-        };
-        let head = record.cast::<Header>();
-        (*head).flags = 0;
-        if !fill(&mut *record.cast::<T>(), &mut tail) {
-            return filtered(kind);
-        }
-        let len = size_of::<T>() + (black_box(tail.len) & (TAIL_MAX - 1));
-        let flags = (*head).flags;
-        head.write(Header {
-            flags,
-            ..header(kind, lane, len)
-        });
-        let ring = ring(lane);
-        let bytes = core::slice::from_raw_parts(record, len);
-        match ring.output::<[u8]>(bytes, wake_flags(ring)) {
-            Ok(()) => count(kind, |count| count.submitted += 1),
-            Err(_) => count(kind, |count| count.lost_ring += 1),
-        }
-    }
-}
 
 /// The variable part of a record (see [`sensor_common::tail`]).
 ///
 /// VERIFIER: `len` is masked with `TAIL_MAX - 1` before each use as an index, and each copy is
 /// masked to its own bound; the scratch buffer has room for both together.
 pub struct Tail {
-    at: *mut u8,
-    len: usize,
-    slot: u32,
+    pub(super) at: *mut u8,
+    pub(super) len: usize,
+    pub(super) slot: u32,
 }
 
 impl Tail {

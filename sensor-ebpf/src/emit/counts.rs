@@ -1,0 +1,63 @@
+//! The kernel's side of the account. Programs on one CPU interrupt each other, in interrupts
+//! everywhere and by preemption from 5.12 on, so every number is added to in one instruction.
+
+use core::arch::asm;
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
+use sensor_common::account::KindCount;
+use sensor_common::kind::LIMIT;
+
+/// The account, by kind.
+#[map]
+static COUNTS: PerCpuArray<KindCount> = PerCpuArray::with_max_entries(LIMIT as u32, 0);
+
+/// Counts an event of this kind; to be called once, first thing, in every program.
+#[inline(always)]
+pub fn seen(kind: u16) {
+    count(kind, |count| &raw mut count.seen);
+}
+
+/// Counts an event dropped on purpose.
+#[inline(always)]
+pub fn filtered(kind: u16) {
+    count(kind, |count| &raw mut count.filtered);
+}
+
+/// Counts an event handed over.
+#[inline(always)]
+pub(super) fn submitted(kind: u16) {
+    count(kind, |count| &raw mut count.submitted);
+}
+
+/// Counts an event for which the ring had no room.
+#[inline(always)]
+pub(super) fn lost_ring(kind: u16) {
+    count(kind, |count| &raw mut count.lost_ring);
+}
+
+/// Counts an event for which no scratch slot was free.
+#[inline(always)]
+pub(super) fn lost_scratch(kind: u16) {
+    count(kind, |count| &raw mut count.lost_scratch);
+}
+
+#[inline(always)]
+fn count(kind: u16, column: impl FnOnce(&mut KindCount) -> *mut u64) {
+    if let Some(count) = COUNTS.get_ptr_mut(u32::from(kind)) {
+        // SAFETY: a per-CPU element, valid as long as the program runs.
+        unsafe { add(column(&mut *count), 1) };
+    }
+}
+
+/// Adds in one instruction (`BPF_XADD`, all kernels). Its siblings that also return the old
+/// value, or compare, came with 5.12, and an older kernel refuses an object that has them even
+/// in dead code; that is why there is no safe atomic type for this target.
+///
+/// # Safety
+/// `to` has to be valid and 8-byte aligned.
+#[inline(always)]
+pub(super) unsafe fn add(to: *mut u64, value: u64) {
+    // SAFETY: by the contract of this function; nothing but the addressed word changes.
+    unsafe { asm!("lock *(u64 *)({to} + 0) += {value}", to = in(reg) to, value = in(reg) value) };
+}
