@@ -132,7 +132,7 @@ impl<W: Write> Pipeline<W> {
             }
         }
         if self.accounted.0.elapsed() >= ACCOUNT_EVERY {
-            self.decoder.clock = Clock::now();
+            self.decoder.clock = self.decoder.clock.renewed();
             self.tracker.tick();
             if self.filters_refreshed.elapsed() >= FILTERS_EVERY {
                 self.filters_refreshed = Instant::now();

@@ -13,7 +13,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{TryRecvError, channel};
 
 use sensor_tests::{Event, Finished, Launch, field, generator, plan, text, uses_fallback};
 use serde_json::{Value, json};
@@ -110,14 +110,17 @@ const FIELDS: &[&str] = &[
 
 /// Lets the sensor watch the generator do one kind of thing, and gives both accounts of it.
 fn watch(kind: &str, events: &str) -> (Truth, Finished) {
-    let (truth, finished) = observe(kind, events);
+    let (truth, finished) = observe(kind, events, count());
     assert_eq!(finished.lost(), 0, "{}", finished.account);
     (truth, finished)
 }
 
-fn observe(kind: &str, events: &str) -> (Truth, Finished) {
-    let count =
-        std::env::var("GROUND_TRUTH_COUNT").map_or(500, |count| count.parse().expect("a number"));
+/// How many operations of each kind.
+fn count() -> u64 {
+    std::env::var("GROUND_TRUTH_COUNT").map_or(500, |count| count.parse().expect("a number"))
+}
+
+fn observe(kind: &str, events: &str, count: u64) -> (Truth, Finished) {
     let seed = 7;
     let dir = tempfile::tempdir().unwrap();
     let sensor = Launch::default()
@@ -231,17 +234,16 @@ fn every_exec_is_reported_with_every_argument_and_its_exit_status() {
 fn a_storm_of_opened_files_costs_no_event_of_a_process() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("opened");
-    let over = AtomicBool::new(false);
-    let (truth, finished) = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                File::create(&path).expect("a file can be opened");
-            }
-        });
-        let observed = observe("exec", "process,file");
-        over.store(true, Ordering::Relaxed);
-        observed
+    let (storm, end) = channel::<()>();
+    let opener = std::thread::spawn(move || {
+        // Until the other end is gone, however the test ends.
+        while end.try_recv() == Err(TryRecvError::Empty) {
+            File::create(&path).expect("a file can be opened");
+        }
     });
+    let (truth, finished) = observe("exec", "process,file", count() / 5);
+    drop(storm);
+    opener.join().expect("the storm ends");
     check_execs(&truth, &finished);
     for kind in ["process.fork", "process.exec", "process.exit"] {
         let lost = ["lost_ring", "lost_scratch"].map(|reason| finished.count(kind, reason));

@@ -49,6 +49,17 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Where it happens.
+    ///
+    /// VERIFIER: a number, not a pointer: a typed pointer cannot be handed to a global function,
+    /// which the path walk is. Volatile, or the compiler takes the pointer it was compared with.
+    #[inline(always)]
+    pub(super) fn location(&self) -> Location {
+        // SAFETY: a plain load from ourselves.
+        let dentry = unsafe { (&raw const self.dentry).read_volatile() };
+        self.at(dentry as Address)
+    }
+
     /// The mount and another dentry.
     #[inline(always)]
     pub(super) fn at(&self, dentry: Address) -> Location {

@@ -75,7 +75,7 @@ fn end_removal(dentry: Address, result: i32, flags: u32) {
     let Some(pending) = end(FILE_UNLINK, dentry, result) else {
         return;
     };
-    let location = pending.at(dentry);
+    let location = pending.location();
     report(
         FILE_UNLINK,
         location,

@@ -215,6 +215,47 @@ fn first_line(path: &str) -> String {
         .unwrap_or_else(|| "?".to_owned())
 }
 
+/// Which hook serves which event, and why not a better one. What all refused hooks have in
+/// common is said once.
+fn services(services: &[Service]) -> String {
+    let width = services
+        .iter()
+        .map(|service| service.name.len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::from("\n");
+    let mut refusals: Vec<&String> = Vec::new();
+    for service in services {
+        let mark = match (service.hooks.is_empty(), service.fallback) {
+            (true, _) => "-   ",
+            (false, true) => "~   ",
+            (false, false) => "ok  ",
+        };
+        let hooks = if service.hooks.is_empty() {
+            "none".to_owned()
+        } else {
+            service.hooks.join(", ")
+        };
+        text.push_str(&format!("{mark}{:<width$}  {hooks}\n", service.name));
+        if !service.misses.is_empty() {
+            text.push_str(&format!(
+                "    {:<width$}    not seen: {}\n",
+                "", service.misses
+            ));
+        }
+        refusals.extend(&service.refusals);
+    }
+    refusals.sort();
+    refusals.dedup();
+    if !refusals.is_empty() {
+        text.push_str("\nrefused:\n");
+    }
+    for refusal in refusals {
+        text.push_str(&format!("    {refusal}\n"));
+    }
+    text
+}
+
 fn text(report: &Report) -> String {
     let mut text = format!(
         "sensor {} on Linux {} ({}): {}\n",
@@ -231,31 +272,7 @@ fn text(report: &Report) -> String {
             text.push_str(&format!("    {:<24} → {advice}\n", ""));
         }
     }
-    if !report.services.is_empty() {
-        text.push_str(&format!(
-            "\n    {:<12} {:<44} {}\n",
-            "EVENTS", "HOOKS", "NOT SEEN THIS WAY"
-        ));
-    }
-    for service in &report.services {
-        let mark = match (service.hooks.is_empty(), service.fallback) {
-            (true, _) => "-   ",
-            (false, true) => "~   ",
-            (false, false) => "ok  ",
-        };
-        let hooks = if service.hooks.is_empty() {
-            "none".to_owned()
-        } else {
-            service.hooks.join(", ")
-        };
-        text.push_str(&format!(
-            "{mark}{:<12} {hooks:<44} {}\n",
-            service.name, service.misses
-        ));
-        for refusal in &service.refusals {
-            text.push_str(&format!("    {:<12} refused: {refusal}\n", ""));
-        }
-    }
+    text.push_str(&services(&report.services));
     if !report.missing_facts.is_empty() {
         text.push_str(&format!(
             "\nnot in this kernel's types: {}\n",

@@ -27,7 +27,7 @@ use crate::probe::selection::Selection;
 use crate::status::Status;
 use crate::track::Tracker;
 
-/// How long the last events may take to be written once the sensor is told to stop.
+/// How long an event may take to be written once the sensor is told to stop.
 const LAST_WRITE: Duration = Duration::from_secs(5);
 
 /// Options of `sensor run`.
@@ -211,25 +211,36 @@ fn watch(
     // Programs off first; then, once none is running any more, the last records can be read.
     loaded.detach();
     wait_for_programs();
-    reader.finish();
-    stop.store(true, Ordering::Release);
-    pipeline.thread().unpark();
-    end_of(pipeline)
+    let end = move || {
+        reader.finish();
+        stop.store(true, Ordering::Release);
+        pipeline.thread().unpark();
+        pipeline.join()
+    };
+    end_of(end, &status)
 }
 
-/// Waits for the last events to be written, but not for ever: whoever reads them may have
+/// Waits for the last events to be written, as long as any is: whoever reads them may have
 /// stopped to, without closing the pipe.
-fn end_of(pipeline: thread::JoinHandle<()>) -> anyhow::Result<u8> {
+fn end_of(
+    end: impl FnOnce() -> thread::Result<()> + Send + 'static,
+    status: &Status,
+) -> anyhow::Result<u8> {
     let (done, ended) = mpsc::channel();
-    thread::Builder::new().spawn(move || done.send(pipeline.join()))?;
-    match ended.recv_timeout(LAST_WRITE) {
-        Ok(Ok(())) => Ok(OK),
-        Ok(Err(_)) => Err(anyhow!("the pipeline ended by a panic")),
-        Err(_) => Err(anyhow!(
-            "nobody takes the last events from standard output; stopped without them after {} s",
-            LAST_WRITE.as_secs()
-        )),
+    thread::Builder::new().spawn(move || done.send(end()))?;
+    let mut handled = None;
+    while handled != Some(status.user.handled()) {
+        handled = Some(status.user.handled());
+        match ended.recv_timeout(LAST_WRITE) {
+            Ok(Ok(())) => return Ok(OK),
+            Ok(Err(_)) => return Err(anyhow!("the pipeline ended by a panic")),
+            Err(_) => {}
+        }
     }
+    Err(anyhow!(
+        "nobody has taken an event from standard output for {} s; stopped without the last ones",
+        LAST_WRITE.as_secs()
+    ))
 }
 
 /// What SIGHUP does: the configuration is read again, and its file filters take the place of

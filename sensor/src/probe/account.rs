@@ -83,6 +83,21 @@ impl UserSide {
         bump(&self.delivered, kind);
     }
 
+    /// Events done with, one way or another.
+    #[must_use]
+    pub fn handled(&self) -> u64 {
+        let sum = |counters: &[AtomicU64]| -> u64 {
+            counters
+                .iter()
+                .map(|counter| counter.load(Ordering::Relaxed))
+                .sum()
+        };
+        sum(&self.delivered)
+            + sum(&self.suppressed)
+            + self.malformed.load(Ordering::Relaxed)
+            + self.unwritten.load(Ordering::Relaxed)
+    }
+
     /// An event was left out because the user did not ask for its kind.
     pub fn count_suppressed(&self, kind: u16) {
         bump(&self.suppressed, kind);

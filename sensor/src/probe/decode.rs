@@ -48,6 +48,9 @@ pub enum DecodeError {
 /// What the decoder of a kind gives.
 pub type Decoded = Result<(Option<Process>, Action), DecodeError>;
 
+/// How far the time of day may be off before it is taken anew.
+const CLOCK_TOLERANCE_NS: u64 = 1_000_000;
+
 /// Turns time since boot into time of day.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -55,7 +58,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The offset as of now; to be renewed from time to time, because the time of day is set.
+    /// The offset as of now; to be [renewed](Self::renewed) from time to time, because the time
+    /// of day is set.
     #[must_use]
     pub fn now() -> Self {
         // Boot time read on both sides of the wall clock, so that a preemption in between
@@ -65,6 +69,18 @@ impl Clock {
         let after = boot_ns();
         Self {
             offset_ns: wall.wrapping_sub(before + (after - before) / 2),
+        }
+    }
+
+    /// The offset as of now, unless that is nearly the same: two readings never agree to the
+    /// nanosecond, and one moment should always have one name.
+    #[must_use]
+    pub fn renewed(self) -> Self {
+        let now = Self::now();
+        if now.offset_ns.abs_diff(self.offset_ns) < CLOCK_TOLERANCE_NS {
+            self
+        } else {
+            now
         }
     }
 
@@ -416,6 +432,16 @@ mod tests {
             debug_assert_eq!(kind, peek(bytes)?.0);
         }
         None
+    }
+
+    #[test]
+    fn the_clock_is_renewed_only_when_the_time_was_set() {
+        let now = Clock::now();
+        assert_eq!(now.renewed().offset_ns, now.offset_ns);
+        let set = Clock {
+            offset_ns: now.offset_ns - 2 * CLOCK_TOLERANCE_NS,
+        };
+        assert!(set.renewed().offset_ns > set.offset_ns);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Loads the embedded object and attaches its programs, way by way (see `hooks`), recording
 //! what the kernel took and what it refused.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError};
@@ -178,17 +180,25 @@ pub fn load(
         .map_max_entries("RING_FILE", sizes.file_ring)
         .load(OBJECT)?;
 
+    let services: Vec<&Service> = SERVICES
+        .iter()
+        .filter(|service| selection.needs(service.kinds) && !service.is_impossible_here())
+        .collect();
     let mut hooker = Hooker {
         ebpf: &mut ebpf,
         btf: &btf,
         types: &kernel_types,
-        trampolines,
+        trampolines: match trampolines {
+            Trampolines::Use => Ok(()),
+            Trampolines::Avoid => Err("switched off in the configuration".to_owned()),
+        },
         tracefs: None,
         attached: Vec::new(),
     };
-    let served = SERVICES
-        .iter()
-        .filter(|service| selection.needs(service.kinds) && !service.is_impossible_here())
+    hooker.try_trampolines(&services);
+    hooker.preload(&services);
+    let served = services
+        .into_iter()
         .map(|service| hooker.serve(service))
         .collect();
     let attached = hooker.attached;
@@ -211,7 +221,8 @@ struct Hooker<'a> {
     btf: &'a Btf,
     /// The same, as the loader library does.
     types: &'a AyaBtf,
-    trampolines: Trampolines,
+    /// Whether the kernel has trampolines, or why not.
+    trampolines: Result<(), String>,
     /// Opened when first needed.
     tracefs: Option<Tracefs>,
     /// By name of the program; what is attached past the loader library.
@@ -219,6 +230,62 @@ struct Hooker<'a> {
 }
 
 impl Hooker<'_> {
+    /// Loads one program for a trampoline: a kernel that does not want such programs need not
+    /// be asked for each of them.
+    fn try_trampolines(&mut self, services: &[&Service]) {
+        let hook = services
+            .iter()
+            .filter_map(|service| service.ways.first())
+            .flat_map(|way| way.hooks)
+            .find(|hook| {
+                matches!(hook.attach, Attach::Fentry(_) | Attach::Fexit(_)) && !hook.optional
+            });
+        let (Some(hook), Ok(())) = (hook, &self.trampolines) else {
+            return;
+        };
+        let Some(program) = self.ebpf.program_mut(hook.program) else {
+            return;
+        };
+        if let Err(error) = ensure_loaded(program, hook.attach, self.types)
+            && is_kernel_policy(&error)
+        {
+            self.trampolines = Err(describe(&error));
+        }
+    }
+
+    /// Has the kernel verify the programs that will be wanted, on all CPUs at once: that is most
+    /// of the time a start takes. What is refused here is refused again, and reported, when its
+    /// turn comes.
+    fn preload(&mut self, services: &[&Service]) {
+        let usable = |way: &&Way| self.trampolines.is_ok() || !way.uses_trampolines();
+        let wanted: BTreeMap<&str, Attach> = services
+            .iter()
+            .filter_map(|service| service.ways.iter().find(usable))
+            .flat_map(|way| way.hooks)
+            .map(|hook| (hook.program, hook.attach))
+            .collect();
+        let types = self.types;
+        let programs = self
+            .ebpf
+            .programs_mut()
+            .filter_map(|(name, program)| Some((program, *wanted.get(name)?)));
+        let queue = Mutex::new(programs);
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            while let Some((program, attach)) = next() {
+                let _ = ensure_loaded(program, attach, types);
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                // A thread that cannot be had only costs time.
+                let _ = thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+    }
+
     /// Takes the first way of a service that the kernel accepts as a whole.
     fn serve(&mut self, service: &'static Service) -> Served {
         let mut refusals = Vec::new();
@@ -243,18 +310,17 @@ impl Hooker<'_> {
 
     /// Attaches all hooks of a way, or none.
     fn take(&mut self, way: &Way) -> Result<(), String> {
-        if way.uses_trampolines() && self.trampolines == Trampolines::Avoid {
-            return Err("trampolines are switched off in the configuration".to_owned());
+        if let (true, Err(reason)) = (way.uses_trampolines(), &self.trampolines) {
+            return Err(format!("trampolines (fentry, fexit): {reason}"));
         }
-        for (at, hook) in way.hooks.iter().enumerate() {
+        for hook in way.hooks {
             if hook.optional && !self.exists(hook.attach) {
                 continue;
             }
             if let Err(reason) = self.attach(hook) {
-                way.hooks
-                    .iter()
-                    .take(at + 1)
-                    .for_each(|done| self.unload(done.program));
+                for hook in way.hooks {
+                    self.unload(hook.program);
+                }
                 return Err(format!("{}: {reason}", hook.attach.describe()));
             }
         }
@@ -277,36 +343,24 @@ impl Hooker<'_> {
             .ebpf
             .program_mut(name)
             .ok_or_else(|| format!("no program {name} in the object; this build is broken"))?;
+        ensure_loaded(program, hook.attach, types).map_err(|error| describe(&error))?;
         match (hook.attach, program) {
-            (Attach::Tracepoint(target), Program::BtfTracePoint(program)) => program
-                .load(target, types)
-                .and_then(|()| program.attach().map(drop)),
-            (Attach::Fentry(target), Program::FEntry(program)) => program
-                .load(target, types)
-                .and_then(|()| program.attach().map(drop)),
-            (Attach::Fexit(target), Program::FExit(program)) => program
-                .load(target, types)
-                .and_then(|()| program.attach().map(drop)),
-            (Attach::Cgroup(_), Program::CgroupSock(program)) => {
-                let root = cgroup::root().map_err(|error| error.to_string())?;
-                program
-                    .load()
-                    .and_then(|()| program.attach(root, BESIDE_OTHERS).map(drop))
+            (_, Program::BtfTracePoint(program)) => program.attach().map(drop),
+            (_, Program::FEntry(program)) => program.attach().map(drop),
+            (_, Program::FExit(program)) => program.attach().map(drop),
+            (_, Program::CgroupSock(program)) => {
+                program.attach(cgroup_root()?, BESIDE_OTHERS).map(drop)
             }
-            (Attach::Cgroup(_), Program::CgroupSockAddr(program)) => {
-                let root = cgroup::root().map_err(|error| error.to_string())?;
-                program
-                    .load()
-                    .and_then(|()| program.attach(root, BESIDE_OTHERS).map(drop))
+            (_, Program::CgroupSockAddr(program)) => {
+                program.attach(cgroup_root()?, BESIDE_OTHERS).map(drop)
             }
-            (Attach::Cgroup(_), Program::CgroupSkb(program)) => {
-                let root = cgroup::root().map_err(|error| error.to_string())?;
+            (_, Program::CgroupSkb(program)) => {
                 let side = program
                     .expected_attach_type()
                     .unwrap_or(CgroupSkbAttachType::Ingress);
                 program
-                    .load()
-                    .and_then(|()| program.attach(root, side, BESIDE_OTHERS).map(drop))
+                    .attach(cgroup_root()?, side, BESIDE_OTHERS)
+                    .map(drop)
             }
             (Attach::SyscallEnter(calls), Program::TracePoint(_)) => {
                 return self.attach_to_calls(name, "sys_enter", calls);
@@ -340,7 +394,6 @@ impl Hooker<'_> {
                 "no tracepoint program {name} in the object; this build is broken"
             ));
         };
-        program.load().map_err(|error| describe(&error))?;
         let fd = program.fd().map_err(|error| describe(&error))?.as_fd();
         for (at, call) in calls.iter().enumerate() {
             match tracefs.attach(&format!("{side}_{call}"), fd) {
@@ -359,6 +412,42 @@ impl Hooker<'_> {
             unload(program);
         }
     }
+}
+
+fn cgroup_root() -> Result<std::fs::File, String> {
+    cgroup::root().map_err(|error| error.to_string())
+}
+
+/// Has the kernel verify a program, unless it has done so.
+fn ensure_loaded(
+    program: &mut Program,
+    attach: Attach,
+    types: &AyaBtf,
+) -> Result<(), ProgramError> {
+    if program.fd().is_ok() {
+        return Ok(());
+    }
+    match (attach, program) {
+        (Attach::Tracepoint(target), Program::BtfTracePoint(program)) => {
+            program.load(target, types)
+        }
+        (Attach::Fentry(target), Program::FEntry(program)) => program.load(target, types),
+        (Attach::Fexit(target), Program::FExit(program)) => program.load(target, types),
+        (Attach::Cgroup(_), Program::CgroupSock(program)) => program.load(),
+        (Attach::Cgroup(_), Program::CgroupSockAddr(program)) => program.load(),
+        (Attach::Cgroup(_), Program::CgroupSkb(program)) => program.load(),
+        (Attach::SyscallEnter(_) | Attach::SyscallExit(_), Program::TracePoint(program)) => {
+            program.load()
+        }
+        // Found out, and said, when it is attached.
+        (_, _) => Ok(()),
+    }
+}
+
+/// Whether the kernel refused a program without looking at it.
+fn is_kernel_policy(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::LoadError { io_error, verifier_log }
+        if io_error.kind() == ErrorKind::PermissionDenied && verifier_log.to_string().is_empty())
 }
 
 /// Takes a program out of the kernel, and so off its hook.
