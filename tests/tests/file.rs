@@ -368,10 +368,9 @@ fn whatever_was_passed_the_path_is_the_true_one() {
     fs::create_dir(place.at("way/deep/../made")).unwrap();
     let name = CString::new("../made").unwrap();
     // SAFETY: an open directory and a NUL-ended path.
-    assert_eq!(
-        unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) },
-        0
-    );
+    let removed =
+        unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) };
+    assert_eq!(removed, 0);
     let mut child = Command::new("/bin/sh");
     child
         .args(["-c", "echo x > file2; rm -f file2"])
