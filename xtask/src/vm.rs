@@ -341,6 +341,13 @@ fn contents(
         "SENSOR_VM=1",
         &format!("SENSOR_TRAMPOLINES={mode}"),
     ];
+    let mut env = env.map(str::to_owned).to_vec();
+    // How much the tests do there is decided here.
+    env.extend(
+        std::env::var("GROUND_TRUTH_COUNT")
+            .ok()
+            .map(|count| format!("GROUND_TRUTH_COUNT={count}")),
+    );
     files.text("vm/env", env.join("\n"), false);
     Ok(files)
 }

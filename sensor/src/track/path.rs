@@ -92,6 +92,9 @@ struct View {
     root: File,
     /// Where that is, if it is not the root of a mount namespace.
     prefix: PathBuf,
+    /// Gone when the process is, whose mount namespace may go with it: mounts of a namespace that
+    /// is being taken down hang nowhere, and paths on them begin in the middle.
+    proof: Option<PathBuf>,
 }
 
 impl View {
@@ -99,7 +102,11 @@ impl View {
     fn of(process: &Process) -> Option<Self> {
         let root = format!("/proc/{}/root", process.key.pid);
         if let (Ok(file), Ok(prefix)) = (File::open(&root), fs::read_link(&root)) {
-            return Some(Self { root: file, prefix });
+            return Some(Self {
+                root: file,
+                prefix,
+                proof: Some(PathBuf::from(root)),
+            });
         }
         let ours = fs::metadata("/proc/self/ns/mnt").ok()?.ino();
         if ours != u64::from(process.namespaces.mnt) {
@@ -108,7 +115,15 @@ impl View {
         Some(Self {
             root: File::open("/").ok()?,
             prefix: PathBuf::from("/"),
+            proof: None,
         })
+    }
+
+    /// Whether the namespace was there until now.
+    fn was_there(&self) -> bool {
+        self.proof
+            .as_ref()
+            .is_none_or(|proof| fs::read_link(proof).is_ok())
     }
 
     /// The true path of a file that may be gone, in a directory that is not.
@@ -126,7 +141,7 @@ impl View {
         let file = self.open(inside).ok()?;
         fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
             .ok()
-            .filter(|path| path.is_absolute())
+            .filter(|path| path.is_absolute() && self.was_there())
     }
 
     /// What a true path names now, the last link not followed.
@@ -213,6 +228,7 @@ mod tests {
         View {
             root: File::open("/").unwrap(),
             prefix: PathBuf::from("/"),
+            proof: None,
         }
     }
 
@@ -249,7 +265,14 @@ mod tests {
         let view = View {
             root: File::open(&prefix).unwrap(),
             prefix: prefix.clone(),
+            proof: None,
         };
+        let process_gone = View {
+            root: File::open(&prefix).unwrap(),
+            prefix: prefix.clone(),
+            proof: Some(prefix.join("gone")),
+        };
+        assert_eq!(process_gone.resolve(&prefix.join("etc/x"), false), None);
         assert_eq!(
             view.resolve(&prefix.join("out/x"), false),
             Some(prefix.join("etc/x"))
