@@ -7,7 +7,7 @@ pub mod uring;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -220,7 +220,7 @@ impl Sensor {
         // SAFETY: no memory is passed; the child is ours and not yet waited for.
         unsafe { libc::kill(pid, libc::SIGTERM) };
         let stopped = self.wait_for(|event| text(event, "event.dataset") == "sensor.stopped")?;
-        let status = self.child.wait()?;
+        let status = self.ended()?;
         if !status.success() {
             bail!("the sensor ended with {status}");
         }
@@ -233,10 +233,38 @@ impl Sensor {
     }
 }
 
+impl Sensor {
+    /// Waits for its end; one that hangs says where.
+    fn ended(&mut self) -> Result<ExitStatus> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stacks: Vec<String> = std::fs::read_dir(tasks)?
+            .flatten()
+            .map(|task| {
+                let read = |name| std::fs::read_to_string(task.path().join(name));
+                let [name, stack] = ["comm", "stack"].map(|name| read(name).unwrap_or_default());
+                format!("{name}{stack}")
+            })
+            .collect();
+        bail!(
+            "the sensor said that it stopped, and did not end:\n{}",
+            stacks.join("\n")
+        )
+    }
+}
+
 impl Drop for Sensor {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Err(error) = self.ended() {
+            eprintln!("{error:#}");
+        }
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

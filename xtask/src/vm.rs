@@ -67,7 +67,7 @@ pub(crate) struct Args {
     #[arg(long = "module", value_name = "NAME")]
     modules: Vec<String>,
     /// Stop a machine after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 2400)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
     timeout: u64,
     /// Machines at a time [default: one per CPU]
     #[arg(long, value_name = "N")]
@@ -105,7 +105,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 pub(crate) fn everything() -> Args {
     Args {
         all: true,
-        timeout: 2400,
+        timeout: 1200,
         ..Args::default()
     }
 }

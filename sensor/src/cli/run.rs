@@ -121,6 +121,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Trampolines::Avoid
     };
     let loaded = load::load(sizes, &selection, trampolines).map_err(Failure::refused)?;
+    give_memory_back();
     watch(&config, reload, selection, duration, instance, loaded).map_err(Failure::refused)
 }
 
@@ -327,6 +328,13 @@ fn wait_for_programs() {
     // SAFETY: no memory is passed. Where it is not available the last few records may be
     // read without being accounted for; nothing else depends on it.
     unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+}
+
+/// Loading takes several times the memory that is needed afterwards, most of it for the kernel's
+/// types; the allocator would keep it.
+fn give_memory_back() {
+    // SAFETY: no preconditions.
+    unsafe { libc::malloc_trim(0) };
 }
 
 fn random() -> u32 {

@@ -147,9 +147,7 @@ impl Machine {
             // One CPU: else those of the others pass on its clock too, unnoticed by its kernel.
             qemu.args(["-smp", "1", "-icount", "shift=0"]);
         } else {
-            // As many as there are busy threads in a test: where tasks have to share a CPU and
-            // kernel code can be preempted, the kernel skips programs (README, limits).
-            qemu.args(["-smp", "4"]);
+            qemu.args(["-smp", "2"]);
         }
         die_with_us(&mut qemu);
         qemu.spawn()
