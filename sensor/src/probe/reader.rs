@@ -22,7 +22,7 @@ use super::decode::peek;
 /// How long the reader sleeps between two looks at the rings while there are events, unless it
 /// is woken because one fills up. Bounds the delay of an event; a wake-up per event would cost
 /// the observed processes more than everything else the sensor does.
-pub const TICK: Duration = Duration::from_millis(5);
+pub const TICK: Duration = Duration::from_millis(4);
 /// How long it sleeps when a tick has brought nothing; the next record wakes it. (But for one
 /// that is written at the very moment it goes to sleep: so the sleep is not much longer than a
 /// delay nobody would notice.)
