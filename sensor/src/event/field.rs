@@ -255,7 +255,7 @@ fields! {
     EventKind "event.kind" Keyword "Always `event`, until there are alerts.";
     EventModule "event.module" Keyword "Always `sensor`.";
     EventOutcome "event.outcome" Keyword "`success`, `failure` or `unknown`.";
-    EventSequence "event.sequence" Long "Number of the event among those of this run of the sensor, from 0, without a gap.";
+    EventSequence "event.sequence" Long "Number of the event among those of this run of the sensor, from 0; a gap is an event that could not be written.";
     EventStart "event.start" Date "When it began.";
     EventType "event.type" Keywords "ECS type.";
     FileCtime "file.ctime" Date "Last status change of the file.";

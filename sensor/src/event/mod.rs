@@ -28,7 +28,8 @@ use process::Process;
 pub struct EventId {
     /// Random, chosen at start.
     pub run: u32,
-    /// Number among the events of the run, in the order they are written, without a gap.
+    /// Number among the events of the run, from 0, in the order they are written. A gap is an
+    /// event that could not be written, and is counted as such.
     pub sequence: u64,
 }
 
