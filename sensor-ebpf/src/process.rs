@@ -13,7 +13,7 @@ use sensor_common::tail;
 
 use crate::emit::{self, Tail};
 use crate::kernel::path::Location;
-use crate::kernel::{Address, file, follow, object, read, task};
+use crate::kernel::{Address, Memory as _, Typed, file, follow, object, read, task};
 use crate::syscall::Call;
 use crate::{fact, on_return};
 
@@ -83,17 +83,17 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn describe(running: Address, bprm: Address, record: &mut Exec, tail: &mut Tail) {
-    let mm = follow(running, fact!(task_mm));
-    let executable = follow(mm, fact!(mm_exe_file));
-    let arguments: u64 = read(mm, fact!(mm_arg_start));
-    let environment: u64 = read(mm, fact!(mm_env_start));
-    let filename = follow(bprm, fact!(bprm_filename));
-    let interpreter = follow(bprm, fact!(bprm_interp));
+    let mm = Typed::follow(running, fact!(task_mm));
+    let executable = Typed::follow(mm, fact!(mm_exe_file));
+    let arguments: u64 = Typed::read(mm, fact!(mm_arg_start));
+    let environment: u64 = Typed::read(mm, fact!(mm_env_start));
+    let filename = Typed::follow(bprm, fact!(bprm_filename));
+    let interpreter = Typed::follow(bprm, fact!(bprm_interp));
 
     task::identify_typed(running, &mut record.subject);
-    file::identify(executable, &mut record.executable);
-    record.argument_bytes = read::<u64>(mm, fact!(mm_arg_end)).wrapping_sub(arguments);
-    record.environment_bytes = read::<u64>(mm, fact!(mm_env_end)).wrapping_sub(environment);
+    file::identify::<Typed>(executable, &mut record.executable);
+    record.argument_bytes = Typed::read::<u64>(mm, fact!(mm_arg_end)).wrapping_sub(arguments);
+    record.environment_bytes = Typed::read::<u64>(mm, fact!(mm_env_end)).wrapping_sub(environment);
 
     tail.path(tail::EXECUTABLE, Location::of_file(executable));
     tail.user_bytes::<ARGV_MAX>(tail::ARGUMENTS, arguments, record.argument_bytes);

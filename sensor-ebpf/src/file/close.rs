@@ -42,7 +42,7 @@ fn closed<M: Memory>(file: Address, mode: u32) {
     }
     let open_flags = M::read(file, fact!(file_flags));
     let Some(filter) = Filter::now() else { return };
-    report(
+    report::<M>(
         filter,
         file,
         Access {

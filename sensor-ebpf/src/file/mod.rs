@@ -16,7 +16,7 @@ use crate::fact;
 use crate::filter::Filter;
 use crate::kernel::file::{self, FMODE_CREATED, FMODE_READ, FMODE_WRITE, S_IFBLK, S_IFMT, S_IFREG};
 use crate::kernel::path::Location;
-use crate::kernel::{Address, follow, read, task};
+use crate::kernel::{Address, Memory, follow, task};
 
 /// Whether files of this type (an inode's mode) are reported: regular files and block devices.
 #[inline(always)]
@@ -61,10 +61,10 @@ struct Access {
 
 /// Counts, filters and reports an access.
 #[inline(always)]
-fn report(filter: Filter, open: Address, seen: Access) {
+fn report<M: Memory>(filter: Filter, open: Address, seen: Access) {
     emit::seen(seen.kind);
-    let inode = follow(open, fact!(file_inode));
-    let magic = read::<u64>(follow(inode, fact!(inode_sb)), fact!(sb_magic)) as u32;
+    let inode = M::follow(open, fact!(file_inode));
+    let magic = M::read::<u64>(M::follow(inode, fact!(inode_sb)), fact!(sb_magic)) as u32;
     let location = Location::of_file(open);
     if filter.excludes_file_system(magic) || is_internal(location.mnt) || filter.excludes_process()
     {
@@ -76,7 +76,7 @@ fn report(filter: Filter, open: Address, seen: Access) {
             return false;
         }
         task::identify_acting(&mut record.subject);
-        file::identify_inode(inode, location.dentry, &mut record.file);
+        file::identify_inode::<M>(inode, location.dentry, &mut record.file);
         record.open_flags = seen.open_flags;
         record.access = seen.access;
         true

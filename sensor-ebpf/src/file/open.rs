@@ -117,7 +117,7 @@ fn opened<M: Memory>(file: Address, flags: u32) {
     if flags & O_TRUNC != 0 && mode & FMODE_CREATED == 0 {
         access |= ACCESS_TRUNCATED;
     }
-    report(
+    report::<M>(
         filter,
         file,
         Access {

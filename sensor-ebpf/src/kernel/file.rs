@@ -1,8 +1,10 @@
 //! What an inode says about a file: type, owner, times, where it lives.
 
+use core::marker::PhantomData;
+
 use sensor_common::exec::{FILE_DELETED, FILE_MEMFD, FILE_OVERLAY_UPPER, FileIdentity};
 
-use super::{Address, follow, read};
+use super::{Address, Integer, Memory, Typed, follow, read};
 use crate::fact;
 
 /// `S_IFMT` of `include/uapi/linux/stat.h`.
@@ -38,34 +40,25 @@ pub fn mode(inode: Address) -> u32 {
 
 /// Fills in the identity of the file behind an open `struct file`.
 #[inline(always)]
-pub fn identify(file: Address, identity: &mut FileIdentity) {
-    let inode = follow(file, fact!(file_inode));
-    let dentry = follow(file, fact!(file_path_dentry));
-    identify_inode(inode, dentry, identity);
+pub fn identify<M: Memory>(file: Address, identity: &mut FileIdentity) {
+    let inode = M::follow(file, fact!(file_inode));
+    let dentry = M::follow(file, fact!(file_path_dentry));
+    identify_inode::<M>(inode, dentry, identity);
 }
 
 /// Fills in the identity of an inode known under `dentry`. Every field is written.
 #[inline(always)]
-pub fn identify_inode(inode: Address, dentry: Address, identity: &mut FileIdentity) {
-    let sb = follow(inode, fact!(inode_sb));
-    let magic = read::<u64>(sb, fact!(sb_magic)) as u32;
-
-    identity.inode = read(inode, fact!(inode_ino));
-    identity.size = read(inode, fact!(inode_size));
-    identity.mtime_sec = read(inode, fact!(inode_mtime_sec));
-    identity.mtime_nsec = read(inode, fact!(inode_mtime_nsec));
-    identity.ctime_sec = read(inode, fact!(inode_ctime_sec));
-    identity.ctime_nsec = read::<u32>(inode, fact!(inode_ctime_nsec)) & NANOSECONDS;
-    identity.dev = read(sb, fact!(sb_dev));
-    identity.mode = mode(inode);
-    identity.uid = read(inode, fact!(inode_uid));
-    identity.gid = read(inode, fact!(inode_gid));
-    identity.links = read(inode, fact!(inode_nlink));
+pub fn identify_inode<M: Memory>(inode: Address, dentry: Address, identity: &mut FileIdentity) {
+    let sb = M::view::<VIEW_WORDS, _>(inode, |view| {
+        copy_members(&Inode::<M>::new(inode, view), identity)
+    });
+    let magic = M::read::<u64>(sb, fact!(sb_magic)) as u32;
+    identity.dev = M::read(sb, fact!(sb_dev));
     identity.fs_magic = magic;
     identity.reserved = 0;
 
     let mut flags = 0;
-    if identity.links == 0 || is_unhashed(dentry) {
+    if identity.links == 0 || is_unhashed::<M>(dentry) {
         flags |= FILE_DELETED;
     }
     if magic == TMPFS_MAGIC && is_memfd(dentry) {
@@ -77,10 +70,58 @@ pub fn identify_inode(inode: Address, dentry: Address, identity: &mut FileIdenti
     identity.flags = flags;
 }
 
+/// Copies what stands in the inode itself; gives its `struct super_block *`.
+#[inline(always)]
+fn copy_members<M: Memory>(inode: &Inode<M>, identity: &mut FileIdentity) -> Address {
+    identity.inode = inode.read(fact!(inode_ino));
+    identity.size = inode.read(fact!(inode_size));
+    identity.mtime_sec = inode.read(fact!(inode_mtime_sec));
+    identity.mtime_nsec = inode.read(fact!(inode_mtime_nsec));
+    identity.ctime_sec = inode.read(fact!(inode_ctime_sec));
+    identity.ctime_nsec = inode.read::<u32>(fact!(inode_ctime_nsec)) & NANOSECONDS;
+    identity.mode = u32::from(inode.read::<u16>(fact!(inode_mode)));
+    identity.uid = inode.read(fact!(inode_uid));
+    identity.gid = inode.read(fact!(inode_gid));
+    identity.links = inode.read(fact!(inode_nlink));
+    inode.read::<usize>(fact!(inode_sb)) as Address
+}
+
+/// What of an inode is read at once: more than 5.10 to 7.x need for the members of
+/// [`copy_members`], which all stand at its beginning.
+const VIEW_WORDS: usize = 18;
+
+/// An inode, and its beginning where it is cheap to read.
+struct Inode<M> {
+    whole: Address,
+    beginning: Address,
+    memory: PhantomData<M>,
+}
+
+impl<M: Memory> Inode<M> {
+    #[inline(always)]
+    fn new(whole: Address, beginning: Address) -> Self {
+        Self {
+            whole,
+            beginning,
+            memory: PhantomData,
+        }
+    }
+
+    /// Reads a member. Offsets are constants to the verifier: it follows one branch only.
+    #[inline(always)]
+    fn read<T: Integer>(&self, offset: u32) -> T {
+        if offset as usize + size_of::<T>() <= VIEW_WORDS * size_of::<u64>() {
+            Typed::read(self.beginning, offset)
+        } else {
+            M::read(self.whole, offset)
+        }
+    }
+}
+
 /// Whether the name was removed from its directory (`d_unhashed`, `include/linux/dcache.h`).
 #[inline(always)]
-fn is_unhashed(dentry: Address) -> bool {
-    follow(dentry, fact!(dentry_hash_pprev)).is_null() && !is_root(dentry)
+fn is_unhashed<M: Memory>(dentry: Address) -> bool {
+    M::follow(dentry, fact!(dentry_hash_pprev)).is_null() && !is_root(dentry)
 }
 
 /// The root of a file system is its own parent.

@@ -92,6 +92,7 @@ impl Integer for u8 {}
 impl Integer for u16 {}
 impl Integer for u32 {}
 impl Integer for i32 {}
+impl Integer for i64 {}
 impl Integer for u64 {}
 impl Integer for usize {}
 
