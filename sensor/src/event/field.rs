@@ -252,10 +252,11 @@ fields! {
     EventDataset "event.dataset" Keyword "Kind of event, as `--events` names it.";
     EventDuration "event.duration" Long "How long it took, in nanoseconds.";
     EventId "event.id" Keyword "Unique id of the event.";
-    EventKind "event.kind" Keyword "Always `event`, until there are alerts.";
+    EventKind "event.kind" Keyword "`alert` for alerts, `event` for all else.";
     EventModule "event.module" Keyword "Always `sensor`.";
     EventOutcome "event.outcome" Keyword "`success`, `failure` or `unknown`.";
     EventSequence "event.sequence" Long "Number of the event among those of this run of the sensor, from 0; a gap is an event that could not be written.";
+    EventSeverity "event.severity" Long "How bad an alert is: 1, 21, 47, 73 or 99.";
     EventStart "event.start" Date "When it began.";
     EventType "event.type" Keywords "ECS type.";
     FileCtime "file.ctime" Date "Last status change of the file.";
@@ -272,6 +273,7 @@ fields! {
     FileTargetPath "file.target_path" Keyword "What a symbolic link says.";
     FileType "file.type" Keyword "`file`, `dir`, `symlink`, …";
     FileUid "file.uid" Keyword "User id of the file's owner.";
+    Message "message" Keyword "What an alert says, in one sentence.";
     NetworkBytes "network.bytes" Long "Payload bytes in both directions.";
     NetworkDirection "network.direction" Keyword "`egress` when the process began, `ingress` when its peer did.";
     NetworkIanaNumber "network.iana_number" Keyword "IP protocol number.";
@@ -311,7 +313,19 @@ fields! {
     ProcessUserName "process.user.name" Keyword "Effective user.";
     ProcessVpid "process.vpid" Long "Process id in the process's own pid namespace.";
     ProcessWorkingDirectory "process.working_directory" Keyword "Working directory.";
+    RuleAuthor "rule.author" Keywords "Who wrote the rule.";
+    RuleId "rule.id" Keyword "Id of the rule that made the alert.";
+    RuleName "rule.name" Keyword "Its title.";
+    RuleRuleset "rule.ruleset" Keyword "`behaviour`, `sigma` or `content`.";
     SensorAccount "sensor.account" Keyword "The balance of seen, filtered, submitted, lost and delivered events, by kind.";
+    SensorAlertAncestry "sensor.alert.ancestry" Keywords "The process and its ancestors, nearest first.";
+    SensorAlertConfidence "sensor.alert.confidence" Long "How sure the alert is, in percent.";
+    SensorAlertEvidence "sensor.alert.evidence" Keywords "Ids of the events the alert rests on.";
+    SensorAlertIncident "sensor.alert.incident" Keyword "Shared by the alerts of one intrusion.";
+    SensorAlertLatency "sensor.alert.latency" Long "From the event that decided it to the alert, in nanoseconds.";
+    SensorAlertPath "sensor.alert.path" Keyword "How data flows between the peer and the process, and what started it.";
+    SensorAlertRepeats "sensor.alert.repeats" Long "How often it was seen again since it was last reported.";
+    SensorAlertSeverity "sensor.alert.severity" Keyword "How bad it is, in one word.";
     SensorAuditSession "sensor.audit.session" Long "Audit session id.";
     SensorAuditUser "sensor.audit.user.id" Keyword "Login user id: who logged in, whatever they became since.";
     SensorAuditUserName "sensor.audit.user.name" Keyword "Login user.";
@@ -467,6 +481,13 @@ fields! {
     SourceBytes "source.bytes" Long "Payload bytes from the side that connected.";
     SourceIp "source.ip" Ip "Address of the side that connected or sent; for a bind, the address bound to.";
     SourcePort "source.port" Long "Its port.";
+    ThreatFramework "threat.framework" Keyword "Always `MITRE ATT&CK`.";
+    ThreatTacticId "threat.tactic.id" Keywords "Tactics.";
+    ThreatTacticName "threat.tactic.name" Keywords "Their names.";
+    ThreatTechniqueId "threat.technique.id" Keywords "Techniques.";
+    ThreatTechniqueName "threat.technique.name" Keywords "Their names.";
+    ThreatSubtechniqueId "threat.technique.subtechnique.id" Keywords "Parts of techniques.";
+    ThreatSubtechniqueName "threat.technique.subtechnique.name" Keywords "Their names.";
 }
 
 /// The documentation table, in Markdown.

@@ -3,6 +3,8 @@
 //! nothing here knows a host's state; what tracking finds out is written into the fields that
 //! are optional here.
 
+pub mod alert;
+pub mod attack;
 pub mod dns;
 #[cfg(test)]
 pub mod ecs_check;
@@ -131,6 +133,8 @@ pub enum Action {
     FileAccess(Box<file::Access>),
     /// A name or attributes of a file were changed.
     FileChange(Box<file::Change>),
+    /// Detection concluded something.
+    Alert(Box<alert::Alert>),
     /// Events were lost.
     Lost(health::Lost),
     /// The sensor started, stopped, or changed how well it sees.
@@ -183,6 +187,7 @@ impl Action {
             Self::Dns(_) => network::dns::DNS,
             Self::FileAccess(access) => access.label(),
             Self::FileChange(change) => change.label(),
+            Self::Alert(_) => alert::ALERT,
             Self::Lost(_) => health::LOST,
             Self::Health(health) => health.label(),
         }
@@ -215,6 +220,7 @@ impl Action {
             Self::Dns(dns) => dns.put(fields),
             Self::FileAccess(access) => access.put(fields),
             Self::FileChange(change) => change.put(fields),
+            Self::Alert(alert) => alert.put(fields),
             Self::Lost(lost) => lost.put(fields),
             Self::Health(health) => health.put(fields),
         }
@@ -249,6 +255,7 @@ impl Action {
             Self::Dns(dns) => dns.summary(),
             Self::FileAccess(access) => access.summary(),
             Self::FileChange(change) => change.summary(),
+            Self::Alert(alert) => alert.summary(),
             Self::Lost(lost) => lost.summary(),
             Self::Health(health) => health.summary(),
         }
@@ -264,7 +271,8 @@ impl Event {
         fields.put(Field::Timestamp, field::Value::Time(self.time.wall_ns));
         fields.put(Field::EventId, self.id.to_string());
         fields.put(Field::EventSequence, self.id.sequence);
-        fields.put(Field::EventKind, "event");
+        let is_alert = matches!(self.action, Action::Alert(_));
+        fields.put(Field::EventKind, if is_alert { "alert" } else { "event" });
         fields.put(Field::EventModule, "sensor");
         fields.put(Field::EventDataset, label.name);
         fields.put(Field::EventAction, label.action);
