@@ -114,6 +114,22 @@ pub const FILE_DELETED: u32 = 2;
 pub const FILE_OVERLAY_UPPER: u32 = 4;
 
 record! {
+    /// The TCP connection that a process, or the one it was forked from, opened or accepted
+    /// last, while it lasts: what it has carried so far.
+    #[derive(Default)]
+    pub struct Carried {
+        /// Inode of the socket, 0 when there is no such connection.
+        pub inode: u64,
+        /// Payload bytes received.
+        pub received_bytes: u64,
+        /// Payload bytes sent.
+        pub sent_bytes: u64,
+        /// Nanoseconds since the last packet in either direction.
+        pub idle_ns: u64,
+    }
+}
+
+record! {
     /// A program was executed.
     pub struct Exec {
         /// Header.
@@ -124,6 +140,8 @@ record! {
         pub stdio: [Object; 3],
         /// The executable.
         pub executable: FileIdentity,
+        /// What the connection carried that it inherited.
+        pub carried: Carried,
         /// Bytes of all arguments together, before truncation.
         pub argument_bytes: u64,
         /// Bytes of the environment, before truncation.
@@ -141,6 +159,6 @@ mod tests {
         assert_eq!(size_of::<Object>(), 72);
         assert_eq!(offset_of!(Object, inode), 24);
         assert_eq!(size_of::<FileIdentity>(), 72);
-        assert_eq!(size_of::<Exec>(), 24 + 120 + 3 * 72 + 72 + 16);
+        assert_eq!(size_of::<Exec>(), 24 + 120 + 3 * 72 + 72 + 32 + 16);
     }
 }

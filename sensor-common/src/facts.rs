@@ -224,6 +224,7 @@ facts! {
     tcp_bytes_sent: required "tcp_sock.bytes_sent";
     tcp_bytes_retrans: required "tcp_sock.bytes_retrans";
     tcp_bytes_received: required "tcp_sock.bytes_received";
+    tcp_mstamp: required "tcp_sock.tcp_mstamp";
     mptcp_first: optional "mptcp_sock.first";
     sock_addr_sk: required "bpf_sock_addr_kern.sk";
     sock_addr_uaddr: required "bpf_sock_addr_kern.uaddr";

@@ -1,6 +1,6 @@
 //! Files: opened, closed after writing, and changed. Names are in the tail.
 
-use crate::exec::FileIdentity;
+use crate::exec::{FileIdentity, Object};
 use crate::record::{Header, Subject};
 
 record! {
@@ -29,6 +29,23 @@ pub const ACCESS_WRITE: u32 = 2;
 pub const ACCESS_CREATED: u32 = 4;
 /// Access bit: this open emptied the file (`O_TRUNC` on one that was there).
 pub const ACCESS_TRUNCATED: u32 = 8;
+
+record! {
+    /// [`crate::kind::STREAM_OPEN`]: a fifo or the master of a pseudo-terminal was opened.
+    /// [`crate::tail::PATH`] is where it is.
+    pub struct StreamOpen {
+        /// Header.
+        pub header: Header,
+        /// The process.
+        pub subject: Subject,
+        /// What was opened; for a master, `rdev` says which terminal it is.
+        pub object: Object,
+        /// Bits of `ACCESS_*`.
+        pub access: u32,
+        /// Padding.
+        pub reserved: u32,
+    }
+}
 
 record! {
     /// A change of a name or of attributes: every kind from [`crate::kind::FILE_RENAME`] on.
@@ -80,6 +97,7 @@ mod tests {
     fn the_layout_is_the_one_of_this_version() {
         assert_eq!(size_of::<FileAccess>(), 24 + 120 + 72 + 8);
         assert_eq!(offset_of!(FileAccess, open_flags), 216);
+        assert_eq!(size_of::<StreamOpen>(), 24 + 120 + 72 + 8);
         assert_eq!(size_of::<FileChange>(), 24 + 120 + 2 * 72 + 8 + 6 * 4);
         assert_eq!(offset_of!(FileChange, replaced), 216);
         assert_eq!(offset_of!(FileChange, before_size), 288);

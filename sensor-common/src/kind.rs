@@ -95,6 +95,9 @@ kinds! {
     FILE_TRUNCATE = 73, LANE_FILE, "file.truncate";
     /// A directory was made.
     FILE_MKDIR = 74, LANE_FILE, "file.mkdir";
+    /// A fifo or the master of a pseudo-terminal was opened: what joins processes. Rare, and
+    /// needed to understand an exec, so it shares its lane.
+    STREAM_OPEN = 75, LANE_PROCESS, "file.stream";
 }
 
 /// Name of a kind, `"unknown"` for a number this build does not know.

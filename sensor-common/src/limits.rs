@@ -31,3 +31,5 @@ pub const DNS_SOCKETS: u32 = 4096;
 pub const UDP_PEERS: u32 = 8192;
 /// How many TCP connections have their owner remembered; user space may change it at load.
 pub const CONNECTIONS: u32 = 16384;
+/// For how many processes the TCP connection they opened or accepted last is remembered.
+pub const CONNECTED: u32 = 16384;

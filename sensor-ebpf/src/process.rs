@@ -14,6 +14,7 @@ use sensor_common::tail;
 use crate::emit::{self, Tail};
 use crate::kernel::path::Location;
 use crate::kernel::{Address, Memory as _, Typed, file, follow, object, read, task};
+use crate::network::inherit;
 use crate::syscall::Call;
 use crate::{fact, on_return};
 
@@ -32,6 +33,11 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
         emit::filtered(FORK);
         return 0;
     }
+    let parent: Address = ctx.arg::<*const u8>(0);
+    inherit::forked(
+        Typed::read(parent, fact!(task_tgid)),
+        Typed::read(child, fact!(task_tgid)),
+    );
     emit::fixed::<Plain>(FORK, LANE_PROCESS, |record| {
         task::identify_typed(child, &mut record.subject)
     });
@@ -53,6 +59,7 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
     }
     emit::fixed::<Exit>(EXIT, LANE_PROCESS, |record| {
         task::identify_typed(gone, &mut record.subject);
+        inherit::ended(record.subject.pid);
         record.code = read(gone, fact!(task_exit_code));
         record.reserved = 0;
     });
@@ -92,6 +99,7 @@ fn describe(running: Address, bprm: Address, record: &mut Exec, tail: &mut Tail)
 
     task::identify_typed(running, &mut record.subject);
     file::identify::<Typed>(executable, &mut record.executable);
+    inherit::carried(record.subject.pid, &mut record.carried);
     record.argument_bytes = Typed::read::<u64>(mm, fact!(mm_arg_end)).wrapping_sub(arguments);
     record.environment_bytes = Typed::read::<u64>(mm, fact!(mm_env_end)).wrapping_sub(environment);
 

@@ -7,6 +7,7 @@ mod change;
 mod close;
 mod names;
 mod open;
+mod stream;
 
 use sensor_common::file::{ACCESS_CREATED, ACCESS_READ, ACCESS_WRITE, FileAccess};
 use sensor_common::kind::LANE_FILE;

@@ -1,19 +1,20 @@
-//! Files opened for writing or created, and watched files opened for reading.
+//! Files opened for writing or created, and watched files opened for reading; and what an open
+//! joins to other processes.
 
 use aya_ebpf::macros::{fexit, tracepoint};
 use aya_ebpf::programs::{FExitContext, TracePointContext};
 use sensor_common::file::ACCESS_TRUNCATED;
 use sensor_common::kind::{FILE_OPEN, FILE_READ};
 
-use super::{Access, access, is_error, is_reported_type, report};
+use super::stream::{FMODE_STREAM, PTMX};
+use super::{Access, access, is_error, is_reported_type, report, stream};
 use crate::fact;
 use crate::filter::Filter;
-use crate::kernel::file::{FMODE_CREATED, FMODE_READ, FMODE_WRITE};
+use crate::kernel::file::{FMODE_CREATED, FMODE_READ, FMODE_WRITE, S_IFCHR, S_IFMT};
 use crate::kernel::{Address, Memory, Probed, Typed, read_user, task};
 use crate::syscall::{Call, number};
 
 /// `O_*` of `include/uapi/asm-generic/fcntl.h`, the same on x86-64 and arm64.
-const O_ACCMODE: u32 = 3;
 const O_WRONLY: u32 = 1;
 const O_CREAT: u32 = 0o100;
 const O_TRUNC: u32 = 0o1000;
@@ -72,11 +73,6 @@ pub fn file_open_exit(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn returned(call: &Call) {
     let flags = open_flags(call);
-    if flags & (O_ACCMODE | O_CREAT | O_TRUNC) == 0
-        && !Filter::now().is_some_and(Filter::watches_any)
-    {
-        return;
-    }
     opened::<Probed>(task::open_file(call.result as u32), flags);
 }
 
@@ -98,11 +94,18 @@ fn opened<M: Memory>(file: Address, flags: u32) {
     let mode: u32 = M::read(file, fact!(file_mode));
     let changes = mode & (FMODE_WRITE | FMODE_CREATED) != 0 || flags & O_TRUNC != 0;
     let Some(filter) = Filter::now() else { return };
+    if mode & FMODE_STREAM != 0 {
+        return stream::opened(filter, file, mode);
+    }
     if !changes && (!filter.watches_any() || mode & FMODE_READ == 0 || flags & FMODE_EXEC != 0) {
         return;
     }
     let inode = M::follow(file, fact!(file_inode));
-    if !is_reported_type(M::read(inode, fact!(inode_mode))) {
+    let of_type: u16 = M::read(inode, fact!(inode_mode));
+    if u32::from(of_type) & S_IFMT == S_IFCHR && M::read::<u32>(inode, fact!(inode_rdev)) == PTMX {
+        return stream::opened(filter, file, mode);
+    }
+    if !is_reported_type(of_type) {
         return;
     }
     let dentry = M::follow(file, fact!(file_path_dentry));

@@ -8,7 +8,7 @@ use sensor_common::kind::{LANE_PROCESS, TCP_ACCEPT};
 use sensor_common::network::Socket;
 
 use super::tcp::CLOSE;
-use super::{Connection, INBOUND, disown};
+use super::{Connection, INBOUND, disown, inherit};
 use crate::kernel::socket::{self, AtDescriptor};
 use crate::kernel::{Address, Memory, Probed, Typed};
 use crate::{emit, fact, syscall};
@@ -98,6 +98,7 @@ fn accepted<M: Memory>(sk: Address, inode: u64) {
             connection.since_boot_ns = record.header.boot_ns;
         });
         connection.remember(sk);
+        inherit::opened(connection.subject.pid, sk);
     });
     // A peer can reset its connection while it waits in the queue: closed before accepted, and
     // reported so; nothing would ever remove the entry.

@@ -4,6 +4,7 @@
 mod accept;
 mod bind;
 mod connect;
+pub mod inherit;
 mod listen;
 mod raw;
 mod tcp;

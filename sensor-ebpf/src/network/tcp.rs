@@ -7,7 +7,9 @@ use aya_ebpf::programs::BtfTracePointContext;
 use sensor_common::kind::{LANE_PROCESS, TCP_CLOSE, TCP_CONNECT};
 use sensor_common::network::{CLOSE_INBOUND, CLOSE_OUTBOUND, CONNECT_ABANDONED, Close, Connect};
 
-use super::{CONNECTING, Connection, FAILED, INBOUND, OUTBOUND, REPORTED, disown, listen, owned};
+use super::{
+    CONNECTING, Connection, FAILED, INBOUND, OUTBOUND, REPORTED, disown, inherit, listen, owned,
+};
 use crate::kernel::{Address, Memory as _, Typed, socket};
 use crate::{emit, fact};
 
@@ -58,6 +60,7 @@ fn begun(sk: Address) {
         Connection::with(CONNECTING, inode(sk), |connection| {
             connection.since_boot_ns = emit::boot_ns();
             connection.remember(sk);
+            inherit::opened(connection.subject.pid, sk);
         });
     }
 }

@@ -371,6 +371,10 @@ fields! {
     SensorDnsMalformed "sensor.dns.malformed" Keyword "Why the bytes are not a DNS message.";
     SensorExecArgumentBytes "sensor.exec.argument_bytes" Long "Bytes of all arguments, before truncation.";
     SensorExecArgumentsTruncated "sensor.exec.arguments_truncated" Boolean "Some arguments are cut off.";
+    SensorExecCarriedIdle "sensor.exec.carried.idle" Long "Nanoseconds since the last packet of that connection.";
+    SensorExecCarriedInode "sensor.exec.carried.inode" Long "Socket of the TCP connection that the process, or the one it was forked from, opened or accepted last.";
+    SensorExecCarriedReceived "sensor.exec.carried.received" Long "Bytes it had received by then.";
+    SensorExecCarriedSent "sensor.exec.carried.sent" Long "Bytes it had sent by then.";
     SensorExecEnvironmentTruncated "sensor.exec.environment_truncated" Boolean "Part of the environment was not looked at.";
     SensorExecFilename "sensor.exec.filename" Keyword "What was passed to execve.";
     SensorExecFlags "sensor.exec.flags" Keywords "What is unusual about the executable.";
@@ -457,6 +461,8 @@ fields! {
     SensorStdoutKind "sensor.stdio.stdout.kind" Keyword "Kind of object standard output is.";
     SensorStdoutPeer "sensor.stdio.stdout.peer" Ip "Remote address of standard output.";
     SensorStdoutPeerPort "sensor.stdio.stdout.peer_port" Long "Remote port of standard output.";
+    SensorStreamKind "sensor.stream.kind" Keyword "`fifo` or `pty_master`.";
+    SensorStreamTerminal "sensor.stream.terminal" Long "Number of the pseudo-terminal: N of `/dev/pts/N`.";
     SensorTargetCapabilities "sensor.target.capabilities" Keywords "Its effective capabilities.";
     SensorTargetCommandLine "sensor.target.command_line" Keyword "Its command line.";
     SensorTargetEntityId "sensor.target.entity_id" Keyword "Identifies it across pid reuse and reboots.";

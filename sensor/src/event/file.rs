@@ -4,6 +4,7 @@
 use super::Label;
 use super::field::{Field, Fields, Value};
 use super::flags::{self, OPEN_FLAGS, RENAME_FLAGS};
+use super::object::Object;
 use super::process::FileIdentity;
 
 /// How a path is known.
@@ -44,6 +45,48 @@ impl Name {
             path,
             source: Source::Kernel,
         }
+    }
+}
+
+/// Label of [`Stream`].
+pub const STREAM_OPEN: Label = Label {
+    name: "file.stream",
+    action: "stream_open",
+    category: &["file"],
+    kind: &["access"],
+};
+
+/// A fifo or the master of a pseudo-terminal was opened.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// What it is; its path is where it was opened.
+    pub object: Object,
+    /// It is open for reading.
+    pub reads: bool,
+    /// It is open for writing.
+    pub writes: bool,
+}
+
+impl Stream {
+    pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
+        fields.put_some(Field::FilePath, self.object.path.as_deref());
+        fields.put(Field::FileInode, self.object.inode.to_string());
+        fields.put(Field::SensorFileAccess, self.access());
+        fields.put(Field::SensorStreamKind, self.object.kind.name());
+        fields.put_some(Field::SensorStreamTerminal, self.object.pty_index());
+    }
+
+    fn access(&self) -> Value<'static> {
+        let bits = [(self.reads, "read"), (self.writes, "write")];
+        Value::List(
+            bits.into_iter()
+                .filter_map(|(is, name)| is.then_some(name.into()))
+                .collect(),
+        )
+    }
+
+    pub(super) fn summary(&self) -> String {
+        self.object.to_string()
     }
 }
 

@@ -131,6 +131,8 @@ pub enum Action {
     Dns(Box<network::dns::Dns>),
     /// Something was done through an open file.
     FileAccess(Box<file::Access>),
+    /// A fifo or the master of a pseudo-terminal was opened.
+    StreamOpen(Box<file::Stream>),
     /// A name or attributes of a file were changed.
     FileChange(Box<file::Change>),
     /// Detection concluded something.
@@ -186,6 +188,7 @@ impl Action {
             Self::UnixConnect(_) => network::UNIX_CONNECT,
             Self::Dns(_) => network::dns::DNS,
             Self::FileAccess(access) => access.label(),
+            Self::StreamOpen(_) => file::STREAM_OPEN,
             Self::FileChange(change) => change.label(),
             Self::Alert(_) => alert::ALERT,
             Self::Lost(_) => health::LOST,
@@ -219,6 +222,7 @@ impl Action {
             Self::UnixConnect(connect) => connect.put(fields),
             Self::Dns(dns) => dns.put(fields),
             Self::FileAccess(access) => access.put(fields),
+            Self::StreamOpen(stream) => stream.put(fields),
             Self::FileChange(change) => change.put(fields),
             Self::Alert(alert) => alert.put(fields),
             Self::Lost(lost) => lost.put(fields),
@@ -254,6 +258,7 @@ impl Action {
             Self::UnixConnect(connect) => connect.summary(),
             Self::Dns(dns) => dns.summary(),
             Self::FileAccess(access) => access.summary(),
+            Self::StreamOpen(stream) => stream.summary(),
             Self::FileChange(change) => change.summary(),
             Self::Alert(alert) => alert.summary(),
             Self::Lost(lost) => lost.summary(),

@@ -338,6 +338,20 @@ impl FileIdentity {
     }
 }
 
+/// The TCP connection that a process, or the one it was forked from, opened or accepted last:
+/// what it had carried by the time of an exec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Inode of its socket.
+    pub inode: u64,
+    /// Payload bytes received.
+    pub received: u64,
+    /// Payload bytes sent.
+    pub sent: u64,
+    /// Nanoseconds since the last packet in either direction.
+    pub idle_ns: u64,
+}
+
 /// A program was executed.
 #[derive(Clone, Debug)]
 pub struct Exec {
@@ -351,6 +365,8 @@ pub struct Exec {
     pub interpreter: Option<Box<str>>,
     /// Working directory.
     pub working_directory: Option<Box<str>>,
+    /// What the connection carried that it inherited, if there is one.
+    pub carried: Option<Carried>,
     /// Bytes of all arguments, before truncation.
     pub argument_bytes: u64,
     /// Environment variables worth keeping, as `NAME=value`.
@@ -425,6 +441,15 @@ impl Exec {
         fields.put_some(Field::SensorExecInterpreter, self.interpreter.as_deref());
         fields.put_some(Field::SensorExecScript, self.script());
         fields.put_list(Field::SensorExecFlags, self.flags());
+
+        if let Some(carried) = &self.carried {
+            // ECS numbers are signed.
+            let long = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            fields.put(Field::SensorExecCarriedInode, carried.inode);
+            fields.put(Field::SensorExecCarriedReceived, long(carried.received));
+            fields.put(Field::SensorExecCarriedSent, long(carried.sent));
+            fields.put(Field::SensorExecCarriedIdle, long(carried.idle_ns));
+        }
 
         let file = &self.executable;
         fields.put(Field::SensorFileInode, file.inode);

@@ -180,6 +180,7 @@ impl Decoder {
             kind::UNIX_CONNECT => network::unix_connect(&raw)?,
             kind::DNS => network::dns(&raw)?,
             kind::FILE_OPEN => file::open(&raw)?,
+            kind::STREAM_OPEN => file::stream(&raw)?,
             kind::FILE_CLOSE => file::close(&raw)?,
             kind::FILE_READ => file::read(&raw)?,
             kind::FILE_RENAME => file::rename(&raw)?,

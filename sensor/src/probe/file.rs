@@ -7,7 +7,10 @@ use sensor_common::tail;
 use super::decode::{Decoded, Raw, Sections};
 use super::process::file_identity;
 use crate::event::Action;
-use crate::event::file::{Access, AccessKind, Attributes, Change, ChangeKind, Name, Source};
+use crate::event::file::{
+    Access, AccessKind, Attributes, Change, ChangeKind, Name, Source, Stream,
+};
+use crate::event::object::Object;
 
 /// [`sensor_common::kind::FILE_OPEN`].
 pub fn open(raw: &Raw<'_>) -> Decoded {
@@ -40,6 +43,20 @@ fn access(raw: &Raw<'_>, kind: AccessKind) -> Decoded {
     Ok((
         Some(raw.process(&record.subject)),
         Action::FileAccess(Box::new(access)),
+    ))
+}
+
+/// [`sensor_common::kind::STREAM_OPEN`].
+pub fn stream(raw: &Raw<'_>) -> Decoded {
+    let (record, sections) = raw.parts::<raw::StreamOpen>()?;
+    let stream = Stream {
+        object: Object::from_raw(&record.object, sections.text(tail::PATH)),
+        reads: record.access & raw::ACCESS_READ != 0,
+        writes: record.access & raw::ACCESS_WRITE != 0,
+    };
+    Ok((
+        Some(raw.process(&record.subject)),
+        Action::StreamOpen(Box::new(stream)),
     ))
 }
 

@@ -9,7 +9,7 @@ use sensor_common::tail;
 use super::decode::{Decoded, Raw, Section, Sections, owned};
 use crate::event::Action;
 use crate::event::object::Object;
-use crate::event::process::{Exec, Exit, FileIdentity, Memfd, Program};
+use crate::event::process::{Carried, Exec, Exit, FileIdentity, Memfd, Program};
 
 /// Environment variables that matter to an investigation; the rest is dropped at once.
 const KEPT_VARIABLES: [&str; 16] = [
@@ -88,6 +88,12 @@ pub fn exec(raw: &Raw<'_>) -> Decoded {
         filename: sections.text(tail::FILENAME),
         interpreter: sections.text(tail::INTERPRETER),
         working_directory: sections.text(tail::WORKING_DIRECTORY),
+        carried: (record.carried.inode != 0).then_some(Carried {
+            inode: record.carried.inode,
+            received: record.carried.received_bytes,
+            sent: record.carried.sent_bytes,
+            idle_ns: record.carried.idle_ns,
+        }),
         argument_bytes: record.argument_bytes,
         environment: strings(environment.bytes)
             .filter(|variable| is_kept(variable))

@@ -6,7 +6,7 @@ use super::{Service, Way, fentry, fentry_if_any, fexit, syscall_enter, syscall_e
 
 pub(super) const OPEN: Service = Service {
     name: "file open",
-    kinds: &[kind::FILE_OPEN, kind::FILE_READ],
+    kinds: &[kind::FILE_OPEN, kind::FILE_READ, kind::STREAM_OPEN],
     ways: &[
         Way {
             hooks: &[
