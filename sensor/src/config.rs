@@ -64,6 +64,9 @@ pub struct Config {
     /// Whether to patch kernel functions (fentry, fexit) where the kernel allows it, the
     /// cheapest way to see most things.
     pub trampolines: bool,
+    /// Whether to look for intruders in what is seen; then everything that takes is observed,
+    /// also what is not delivered.
+    pub detection: bool,
     /// Directory of the control socket and the lock.
     pub runtime_directory: PathBuf,
     /// Which files.
@@ -204,6 +207,7 @@ impl Default for Config {
             schema: Schema::default(),
             events: Vec::new(),
             trampolines: true,
+            detection: true,
             runtime_directory: PathBuf::from("/run/sensor"),
             files: Files::default(),
             limits: Limits::default(),

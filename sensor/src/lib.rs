@@ -2,12 +2,13 @@
 //! binary only calls [`cli::main`].
 //!
 //! Data flows one way, and a room imports only rooms to its left:
-//! `probe` → `event` → `track` → `export`; `pipeline` joins them, `cli` starts them.
+//! `probe` → `event` → `track` → `detect` → `export`; `pipeline` joins them, `cli` starts them.
 
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod detached;
+pub mod detect;
 pub mod event;
 pub mod export;
 pub mod pipeline;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
 
+use crate::detect::{Detector, Raised};
 use crate::event::file::{Name, Source};
 use crate::event::health::{Change, Health, Lost, Verdict};
 use crate::event::{Action, Event, EventId, Stamp};
@@ -37,6 +38,7 @@ pub struct Pipeline<W: Write> {
     queues: Lanes<HeapCons<Frame>>,
     decoder: Decoder,
     tracker: Tracker,
+    detector: Option<Detector>,
     filters: Filters,
     filters_refreshed: Instant,
     new_rules: Receiver<Rules>,
@@ -60,6 +62,7 @@ impl<W: Write> Pipeline<W> {
         queues: Lanes<HeapCons<Frame>>,
         run: u32,
         tracker: Tracker,
+        detector: Option<Detector>,
         filters: Filters,
         new_rules: Receiver<Rules>,
         writer: Writer<W>,
@@ -71,6 +74,7 @@ impl<W: Write> Pipeline<W> {
             queues,
             decoder: Decoder { clock },
             tracker,
+            detector,
             filters,
             filters_refreshed: Instant::now(),
             new_rules,
@@ -154,11 +158,28 @@ impl<W: Write> Pipeline<W> {
         };
         self.tracker.apply(&mut event);
         self.tell_filters(&event);
-        if !self.selection.wants(kind) || !self.admits(&event) {
+        let raised = match &mut self.detector {
+            Some(detector) => detector.observe(&event, &self.tracker),
+            None => Vec::new(),
+        };
+        let written = self.deliver(kind, &event);
+        self.tracker.settle(&event);
+        if raised.is_empty() {
+            return written;
+        }
+        for raised in raised {
+            self.alert(&event, raised);
+        }
+        // Alerts do not wait for the rest of the batch.
+        self.writer.flush()
+    }
+
+    fn deliver(&mut self, kind: u16, event: &Event) -> Written {
+        if !self.selection.wants(kind) || !self.admits(event) {
             self.status.user.count_suppressed(kind);
             return Written::Yes;
         }
-        match self.write(&event) {
+        match self.write(event) {
             Written::Yes => {
                 self.status.user.count_delivered(kind);
                 Written::Yes
@@ -277,6 +298,21 @@ impl<W: Write> Pipeline<W> {
             detail,
             account,
         }));
+    }
+
+    /// An alert, with the time of the event that decided it.
+    fn alert(&mut self, cause: &Event, raised: Raised) {
+        let mut alert = raised.alert;
+        alert.latency_ns = boot_ns().saturating_sub(cause.time.boot_ns);
+        self.status.alerts.fetch_add(1, Ordering::Relaxed);
+        let event = Event {
+            id: self.next_id,
+            cpu: cause.cpu,
+            time: cause.time,
+            process: Some(*raised.about),
+            action: Action::Alert(Box::new(alert)),
+        };
+        self.write(&event);
     }
 
     /// An event of the sensor's own.

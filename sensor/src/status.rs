@@ -66,6 +66,8 @@ pub struct Status {
     pub processes: AtomicU64,
     /// Processes forgotten for want of room.
     pub processes_forgotten: AtomicU64,
+    /// Alerts raised.
+    pub alerts: AtomicU64,
     /// Nobody reads the output any more.
     pub output_closed: AtomicBool,
 }
@@ -91,6 +93,8 @@ pub struct Report {
     pub processes: u64,
     /// Processes forgotten for want of room.
     pub processes_forgotten: u64,
+    /// Alerts raised.
+    pub alerts: u64,
     /// How the programs fare.
     pub programs: Vec<Runs>,
 }
@@ -112,6 +116,7 @@ impl Status {
             user,
             processes: AtomicU64::new(0),
             processes_forgotten: AtomicU64::new(0),
+            alerts: AtomicU64::new(0),
             output_closed: AtomicBool::new(false),
         }
     }
@@ -189,6 +194,7 @@ impl Status {
             account,
             processes: self.processes.load(Ordering::Relaxed),
             processes_forgotten: self.processes_forgotten.load(Ordering::Relaxed),
+            alerts: self.alerts.load(Ordering::Relaxed),
             programs: self.programs.runs().collect(),
         })
     }

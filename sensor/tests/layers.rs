@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("probe", &["event", "detached"]),
     ("track", &["event", "detached"]),
+    ("detect", &["event", "track"]),
     ("export", &["event"]),
     ("detached", &[]),
 ];

@@ -62,9 +62,17 @@ pub fn text<'e>(event: &'e Event, name: &str) -> &'e str {
 pub struct Launch {
     arguments: Vec<String>,
     fields: Option<&'static [&'static str]>,
+    detection: bool,
 }
 
 impl Launch {
+    /// Looking for intruders: then everything is observed that detection needs.
+    #[must_use]
+    pub fn detecting(mut self) -> Self {
+        self.detection = true;
+        self
+    }
+
     /// With these further arguments to `sensor run`.
     #[must_use]
     pub fn with<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
@@ -96,6 +104,7 @@ impl Launch {
                 "--runtime-directory",
             ])
             .arg(&directory)
+            .args((!self.detection).then_some("--no-detection"))
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -13,6 +13,7 @@ use aya::maps::{Array, PerCpuArray, RingBuf};
 use super::{Failure, OK};
 use crate::config::Config;
 use crate::control::{Control, Instance};
+use crate::detect::Detector;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
 use crate::pipeline::Pipeline;
@@ -43,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     schema: Option<Schema>,
     /// Observe and deliver only these kinds or families of event, separated by commas
-    /// (process.exec,network,file.*).
+    /// (process.exec,network,file.*); `alert` for nothing but alerts, which are always delivered.
     #[arg(long, value_delimiter = ',', value_name = "KINDS")]
     events: Vec<String>,
     /// Stop after this time (20s, 5m, 1h).
@@ -52,6 +53,9 @@ pub struct Arguments {
     /// Do not patch kernel functions (fentry, fexit), as if the kernel refused it.
     #[arg(long)]
     no_trampolines: bool,
+    /// Deliver events only, without looking for intruders in them.
+    #[arg(long)]
+    no_detection: bool,
     /// Directory of the control socket and the lock.
     #[arg(long, value_name = "DIR")]
     runtime_directory: Option<PathBuf>,
@@ -84,6 +88,7 @@ impl Arguments {
             config.events = self.events;
         }
         config.trampolines &= !self.no_trampolines;
+        config.detection &= !self.no_detection;
         if let Some(directory) = self.runtime_directory {
             config.runtime_directory = directory;
         }
@@ -109,6 +114,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
             ))
         })?
     };
+    let selection = selection.with_detection(config.detection);
     require_privileges()?;
     let instance = Instance::claim(&config.runtime_directory).map_err(Failure::refused)?;
     let sizes = Sizes {
@@ -187,6 +193,7 @@ fn watch(
         consumer,
         random(),
         tracker,
+        config.detection.then(Detector::default),
         filters,
         new_rules,
         writer,

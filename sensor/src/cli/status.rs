@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
 fn text(report: &Value) -> String {
     let word = |key: &str| report.get(key).map(plain).unwrap_or_default();
     let mut text = format!(
-        "sensor {} is {} (pid {}, up {} s)\n{}\n{} processes known, {} forgotten\n\n",
+        "sensor {} is {} (pid {}, up {} s)\n{}\n{} processes known, {} forgotten; {} alerts\n\n",
         word("version"),
         word("verdict"),
         word("pid"),
@@ -63,6 +63,7 @@ fn text(report: &Value) -> String {
         word("summary"),
         word("processes"),
         word("processes_forgotten"),
+        word("alerts"),
     );
     text.push_str(&format!(
         "{:<22} {:>12} {:>12} {:>12} {:>10} {:>12} {:>12}\n",

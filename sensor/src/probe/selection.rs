@@ -11,10 +11,27 @@ const ESSENTIAL: [u16; 5] = [
     kind::CGROUP_RMDIR,
 ];
 
-/// Which kinds of event to deliver.
+/// Kinds that detection concludes from.
+const TELLING: [u16; 10] = [
+    kind::TCP_CONNECT,
+    kind::TCP_ACCEPT,
+    kind::TCP_LISTEN,
+    kind::TCP_CLOSE,
+    kind::UDP_CONNECT,
+    kind::UDP_SEND,
+    kind::UNIX_CONNECT,
+    kind::DNS,
+    kind::STREAM_OPEN,
+    kind::MEMFD,
+];
+/// What stands for no kind at all: alerts are delivered whatever else is.
+const ALERT: &str = "alert";
+
+/// Which kinds of event to deliver, and whether detection runs.
 #[derive(Clone, Debug)]
 pub struct Selection {
     wanted: [bool; kind::LIMIT],
+    detection: bool,
 }
 
 impl Selection {
@@ -23,6 +40,7 @@ impl Selection {
     pub const fn all() -> Self {
         Self {
             wanted: [true; kind::LIMIT],
+            detection: false,
         }
     }
 
@@ -34,7 +52,7 @@ impl Selection {
         let mut wanted = [false; kind::LIMIT];
         for name in names {
             let family = name.trim_end_matches(".*");
-            let mut found = false;
+            let mut found = name == ALERT;
             for (number, _, full) in kind::ALL {
                 let matches = *full == name
                     || full
@@ -49,7 +67,17 @@ impl Selection {
                 return Err(name.to_owned());
             }
         }
-        Ok(Self { wanted })
+        Ok(Self {
+            wanted,
+            detection: false,
+        })
+    }
+
+    /// The same, with what detection needs besides.
+    #[must_use]
+    pub const fn with_detection(mut self, detection: bool) -> Self {
+        self.detection = detection;
+        self
     }
 
     /// Whether a kind is to be delivered.
@@ -61,9 +89,11 @@ impl Selection {
     /// Whether any of these kinds has to be observed, to be delivered or for the sensor itself.
     #[must_use]
     pub fn needs(&self, kinds: &[u16]) -> bool {
-        kinds
-            .iter()
-            .any(|kind| self.wants(*kind) || ESSENTIAL.contains(kind))
+        kinds.iter().any(|kind| {
+            self.wants(*kind)
+                || ESSENTIAL.contains(kind)
+                || (self.detection && TELLING.contains(kind))
+        })
     }
 }
 

@@ -4,22 +4,27 @@
 pub mod cgroups;
 pub mod container;
 pub mod hash;
+pub mod names;
 pub mod path;
 pub mod processes;
 pub mod seed;
+pub mod streams;
 pub mod users;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cgroups::Cgroups;
 use container::{container, systemd_unit};
 use hash::Hasher;
+use names::Resolved;
 use processes::ProcessTable;
+use streams::Streams;
 use users::Users;
 
 use crate::event::privilege::Target;
-use crate::event::process::{Home, Names, Process, ProcessKey};
+use crate::event::process::{Home, Names, Process, ProcessKey, Program};
 use crate::event::{Action, Event};
 
 /// How many control groups are known at most.
@@ -38,6 +43,8 @@ fn boot_id() -> String {
 pub struct Tracker {
     boot_id: String,
     processes: ProcessTable,
+    streams: Streams,
+    resolved: Resolved,
     cgroups: Cgroups,
     users: Users,
     names_read: Instant,
@@ -55,6 +62,8 @@ impl Tracker {
         Ok(Self {
             boot_id: boot_id(),
             processes: ProcessTable::new(max_processes),
+            streams: Streams::new(max_processes),
+            resolved: Resolved::default(),
             cgroups: Cgroups::new(CGROUPS_MAX),
             users,
             names_read: Instant::now(),
@@ -71,6 +80,7 @@ impl Tracker {
         for found in seed::processes() {
             self.processes.insert_seeded(found);
         }
+        self.streams.seed();
     }
 
     /// Updates the state by an event and completes the event from the state.
@@ -90,6 +100,7 @@ impl Tracker {
             }
             Action::CgroupMkdir(cgroup) => self.cgroups.on_mkdir(cgroup),
             Action::CgroupRmdir(cgroup) => self.cgroups.on_rmdir(cgroup),
+            Action::Dns(dns) => self.resolved.apply(dns),
             _ => {}
         }
         self.complete(process);
@@ -106,6 +117,44 @@ impl Tracker {
         if matches!(event.action, Action::Exit(_)) {
             self.processes.exit(process.key);
         }
+        self.streams.apply(event);
+    }
+
+    /// Forgets what an event ended, when nobody asks about it any more: call it after
+    /// [`Tracker::apply`] and all that looks at its outcome.
+    pub fn settle(&mut self, event: &Event) {
+        if let (Action::Exit(_), Some(process)) = (&event.action, &event.process) {
+            self.streams.ended(process.key);
+        }
+    }
+
+    /// What joins processes to each other and to the network.
+    #[must_use]
+    pub const fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// What a process runs, or ran last.
+    #[must_use]
+    pub fn program(&self, key: ProcessKey) -> Option<&Arc<Program>> {
+        self.processes.program(key)
+    }
+
+    /// The ancestors of a process, nearest first, as far as they are known.
+    pub fn ancestors(&self, key: ProcessKey) -> impl Iterator<Item = ProcessKey> {
+        self.processes.ancestors(key)
+    }
+
+    /// Where a process belongs.
+    #[must_use]
+    pub fn home(&self, key: ProcessKey) -> Option<&Home> {
+        self.processes.home(key)
+    }
+
+    /// The name that an address was last found under.
+    #[must_use]
+    pub fn name_of(&self, address: IpAddr) -> Option<&str> {
+        self.resolved.name(address)
     }
 
     /// Things to do from time to time.

@@ -149,6 +149,24 @@ impl ProcessTable {
         }
     }
 
+    /// What a process runs, or ran last.
+    #[must_use]
+    pub fn program(&self, key: ProcessKey) -> Option<&Arc<Program>> {
+        self.entries.get(&key).map(|entry| &entry.program)
+    }
+
+    /// Where a process belongs.
+    #[must_use]
+    pub fn home(&self, key: ProcessKey) -> Option<&Home> {
+        self.entries.get(&key)?.home.as_ref()
+    }
+
+    /// The ancestors of a process, nearest first, as far as they are known.
+    pub fn ancestors(&self, key: ProcessKey) -> impl Iterator<Item = ProcessKey> {
+        let parent = |key: &ProcessKey| self.entries.get(key)?.parent;
+        std::iter::successors(parent(&key), parent).take(usize::from(DEPTH_MAX))
+    }
+
     fn parent(&self, key: Option<ProcessKey>) -> Option<Parent> {
         let key = key?;
         let entry = self.entries.get(&key)?;

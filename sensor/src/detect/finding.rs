@@ -1,0 +1,63 @@
+//! What a behaviour gives when it finds something; and how it introduces itself.
+
+use std::sync::Arc;
+
+use crate::event::EventId;
+use crate::event::alert::{Peer, Rule, Ruleset, Severity};
+use crate::event::attack::{Tactic, Technique};
+use crate::event::process::Process;
+
+/// A behaviour that is built in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Builtin {
+    /// Stable id.
+    pub id: &'static str,
+    /// Title.
+    pub name: &'static str,
+    /// Techniques it tells of.
+    pub techniques: &'static [&'static str],
+    /// Tactics it tells of.
+    pub tactics: &'static [Tactic],
+}
+
+impl Builtin {
+    /// As the rule of an alert.
+    #[must_use]
+    pub fn rule(&self) -> Arc<Rule> {
+        Arc::new(Rule {
+            id: self.id.into(),
+            name: self.name.into(),
+            ruleset: Ruleset::Behaviour,
+            authors: Box::default(),
+            techniques: self
+                .techniques
+                .iter()
+                .map(|id| Technique::new(*id))
+                .collect(),
+            tactics: self.tactics.into(),
+        })
+    }
+}
+
+/// Something found.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// By what.
+    pub rule: Builtin,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure, in percent.
+    pub confidence: u8,
+    /// One sentence. Not escaped.
+    pub message: String,
+    /// How data flows.
+    pub path: Option<String>,
+    /// The other side.
+    pub peer: Option<Peer>,
+    /// Script or file at the root of it.
+    pub file: Option<Box<str>>,
+    /// Events it rests on.
+    pub evidence: Vec<EventId>,
+    /// The process it is about.
+    pub about: Box<Process>,
+}

@@ -1,0 +1,126 @@
+//! Joins alerts that belong together: those about processes of one family, and those with the
+//! same peer. Bounded; the oldest incidents are no longer joined to.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Raised;
+use super::finding::Finding;
+use super::story;
+use crate::event::alert::{Alert, Rule};
+use crate::event::process::ProcessKey;
+use crate::event::{Action, Event};
+use crate::track::Tracker;
+
+/// Processes and peers that are part of an incident.
+const MEMBERS_MAX: usize = 8_192;
+/// Ancestors that make a process part of an incident.
+const LINEAGE_MAX: usize = 8;
+
+/// A map that forgets what was put in first.
+#[derive(Debug)]
+struct Members<K> {
+    by_key: HashMap<K, Arc<str>>,
+    order: VecDeque<K>,
+}
+
+impl<K> Default for Members<K> {
+    fn default() -> Self {
+        Self {
+            by_key: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Members<K> {
+    fn get(&self, key: K) -> Option<&Arc<str>> {
+        self.by_key.get(&key)
+    }
+
+    fn add(&mut self, key: K, incident: &Arc<str>) {
+        if self.by_key.insert(key, Arc::clone(incident)).is_none() {
+            self.order.push_back(key);
+        }
+        while self.order.len() > MEMBERS_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.by_key.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// All incidents.
+#[derive(Debug, Default)]
+pub struct Incidents {
+    processes: Members<ProcessKey>,
+    peers: Members<IpAddr>,
+    rules: HashMap<&'static str, Arc<Rule>>,
+}
+
+impl Incidents {
+    /// Makes an alert of a finding, as part of an incident.
+    pub fn raise(&mut self, finding: Finding, host: &Tracker) -> Raised {
+        let key = finding.about.key;
+        let peer = finding.peer.map(|peer| peer.endpoint.address);
+        // A peer on this machine may be anybody.
+        let peer = peer.filter(|address| !address.is_loopback());
+        let incident = self.find(key, peer, host).unwrap_or_else(|| {
+            finding
+                .evidence
+                .first()
+                .map_or_else(|| "unknown".into(), |first| first.to_string().into())
+        });
+        self.processes.add(key, &incident);
+        if let Some(peer) = peer {
+            self.peers.add(peer, &incident);
+        }
+        let rule = self
+            .rules
+            .entry(finding.rule.id)
+            .or_insert_with(|| finding.rule.rule());
+        let alert = Alert {
+            rule: Arc::clone(rule),
+            severity: finding.severity,
+            confidence: finding.confidence,
+            message: finding.message,
+            path: finding.path,
+            ancestry: story::ancestry(key, host),
+            peer: finding.peer,
+            file: finding.file,
+            evidence: finding.evidence,
+            incident: Some(incident),
+            repeats: 0,
+            latency_ns: 0,
+        };
+        Raised {
+            alert,
+            about: finding.about,
+        }
+    }
+
+    /// Children of a process in an incident belong to it.
+    pub fn learn(&mut self, event: &Event) {
+        let (Action::Exec(_), Some(process)) = (&event.action, &event.process) else {
+            return;
+        };
+        let of_parent = process
+            .parent
+            .as_ref()
+            .and_then(|parent| self.processes.get(parent.key))
+            .cloned();
+        if let Some(incident) = of_parent {
+            self.processes.add(process.key, &incident);
+        }
+    }
+
+    fn find(&self, key: ProcessKey, peer: Option<IpAddr>, host: &Tracker) -> Option<Arc<str>> {
+        std::iter::once(key)
+            .chain(host.ancestors(key).take(LINEAGE_MAX))
+            .find_map(|member| self.processes.get(member))
+            .or_else(|| self.peers.get(peer?))
+            .cloned()
+    }
+}

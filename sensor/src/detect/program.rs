@@ -1,0 +1,473 @@
+//! What kind of program something is, from its path and arguments: a shell that reads commands
+//! from its input, an interpreter that was given code, a service that lets people log in. No
+//! state, and nothing about what it is connected to.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::event::process::{Exec, Program};
+
+/// Command shells.
+const SHELLS: &[&str] = &[
+    "sh", "bash", "dash", "zsh", "ksh", "ksh93", "mksh", "lksh", "pdksh", "oksh", "fish", "tcsh",
+    "csh", "ash", "rbash", "busybox", "toybox", "yash", "posh", "elvish", "nu", "rksh93",
+];
+/// Interpreters that read a program from standard input when they are given none.
+const INTERPRETERS: &[&str] = &[
+    "python",
+    "pypy",
+    "perl",
+    "ruby",
+    "php",
+    "node",
+    "nodejs",
+    "lua",
+    "luajit",
+    "tclsh",
+    "expect",
+    "R",
+    "Rscript",
+    "deno",
+    "bun",
+    "raku",
+    "guile",
+    "irb",
+    "gawk",
+    "awk",
+    "mawk",
+    "nawk",
+    "original-awk",
+    "jjs",
+    "jrunscript",
+    "groovy",
+    "ghci",
+    "erl",
+    "elixir",
+    "julia",
+    "octave",
+    "gdb",
+    "sqlite",
+    "vim",
+    "vi",
+    "emacs",
+    "ed",
+];
+/// Services through which people work on a machine from afar, as they should.
+const LOGIN_SERVICES: &[&str] = &[
+    "sshd",
+    "sshd-session",
+    "sshd-auth",
+    "dropbear",
+    "in.telnetd",
+    "telnetd",
+    "in.rlogind",
+    "in.rshd",
+    "mosh-server",
+    "cockpit-bridge",
+    "cockpit-session",
+    "cockpit-ws",
+    "containerd",
+    "containerd-shim",
+    "containerd-shim-runc-v2",
+    "dockerd",
+    "docker",
+    "crio",
+    "conmon",
+    "kubelet",
+    "runc",
+    "crun",
+    "podman",
+    "lxc-attach",
+    "lxd",
+    "incusd",
+    "systemd-machined",
+    "qemu-ga",
+    "qemu-guest-agent",
+    "amazon-ssm-agent",
+    "ssm-session-worker",
+    "google_guest_agent",
+    "waagent",
+    "xrdp",
+    "xrdp-sesman",
+    "teleport",
+    "tailscaled",
+    "step-ssh",
+];
+/// Where packages put programs; only root writes there.
+const SYSTEM_DIRECTORIES: &[&str] = &[
+    "/usr/",
+    "/bin/",
+    "/sbin/",
+    "/lib/",
+    "/lib64/",
+    "/opt/",
+    "/snap/",
+    "/nix/store/",
+];
+/// Where anybody may put a file.
+const OPEN_DIRECTORIES: &[&str] = &[
+    "/tmp/",
+    "/var/tmp/",
+    "/dev/shm/",
+    "/run/user/",
+    "/run/lock/",
+];
+/// Shortest argument that can be a program by itself.
+const CODE_MIN: usize = 16;
+
+/// What we take a program for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A command shell.
+    Shell,
+    /// Another interpreter.
+    Interpreter,
+    /// Anything else.
+    Other,
+}
+
+/// A program, seen through its name and arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'p> {
+    program: &'p Program,
+    kind: Kind,
+    /// What it is called where packages put it, versions aside.
+    stem: &'static str,
+}
+
+impl<'p> Look<'p> {
+    /// By its name.
+    #[must_use]
+    pub fn at(program: &'p Program) -> Self {
+        let (kind, stem) = program.name().map_or((Kind::Other, ""), kind_of);
+        Self {
+            program,
+            kind,
+            stem,
+        }
+    }
+
+    /// By its content, when its name says nothing: a copy of a shell is a shell.
+    #[must_use]
+    pub fn closely(pid: u32, exec: &'p Exec) -> Self {
+        let mut look = Self::at(&exec.program);
+        if look.kind == Kind::Other && !look.is_of_system() {
+            (look.kind, look.stem) = identify(pid, exec.executable.size);
+        }
+        look
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether it stands where packages put programs.
+    #[must_use]
+    pub fn is_of_system(&self) -> bool {
+        self.program
+            .executable
+            .as_deref()
+            .is_some_and(|path| SYSTEM_DIRECTORIES.iter().any(|of| path.starts_with(of)))
+    }
+
+    /// Whether it, or the script it runs, stands where anybody may put files, or is hidden.
+    #[must_use]
+    pub fn is_out_of_place(&self) -> bool {
+        let path = self.program.executable.as_deref();
+        path.into_iter().chain(self.script()).any(is_odd_place)
+    }
+
+    /// Whether it reads what it shall do from its standard input: no script and no command among
+    /// its arguments.
+    #[must_use]
+    pub fn reads_commands(&self) -> bool {
+        match self.kind {
+            Kind::Other => false,
+            Kind::Shell | Kind::Interpreter => {
+                let options = self.options();
+                options.forced || !(options.operand.is_some() || options.code)
+            }
+        }
+    }
+
+    /// Whether its program is among its arguments instead of in a file.
+    #[must_use]
+    pub fn carries_code(&self) -> bool {
+        match self.kind {
+            Kind::Shell => false,
+            Kind::Interpreter => {
+                let options = self.options();
+                options.code || options.operand.is_none_or(is_code)
+            }
+            Kind::Other => self.program.args.iter().skip(1).any(|arg| is_code(arg)),
+        }
+    }
+
+    /// The script it was given.
+    #[must_use]
+    pub fn script(&self) -> Option<&'p str> {
+        if self.kind == Kind::Other {
+            return None;
+        }
+        self.options().operand.filter(|operand| !is_code(operand))
+    }
+
+    /// A service for logging in, where packages put it.
+    #[must_use]
+    pub fn is_login_service(&self) -> bool {
+        self.is_of_system()
+            && self
+                .program
+                .name()
+                .is_some_and(|name| LOGIN_SERVICES.contains(&name))
+    }
+
+    fn options(&self) -> Options<'p> {
+        Options::of(self.kind, self.stem, &self.program.args)
+    }
+}
+
+/// What the arguments of an interpreter say.
+#[derive(Clone, Copy, Debug, Default)]
+struct Options<'p> {
+    /// An option took a program as its argument.
+    code: bool,
+    /// Asked to read from standard input, or to talk to a person.
+    forced: bool,
+    /// The first argument that is no option.
+    operand: Option<&'p str>,
+}
+
+impl<'p> Options<'p> {
+    fn of(kind: Kind, stem: &str, args: &'p [Box<str>]) -> Self {
+        let mut found = Self::default();
+        let mut rest = args.iter().skip(1).map(|arg| &**arg);
+        while let Some(arg) = rest.next() {
+            if arg == "-" || arg == "--" {
+                found.operand = rest.next();
+                break;
+            }
+            if let Some(long) = arg.strip_prefix("--") {
+                match long.split('=').next().unwrap_or_default() {
+                    "rcfile" | "init-file" => {
+                        let _ = rest.next();
+                    }
+                    "eval" | "command" | "execute" | "run" => found.code = true,
+                    "interactive" => found.forced = true,
+                    _ => {}
+                }
+                continue;
+            }
+            let Some(letters) = arg.strip_prefix(['-', '+']) else {
+                found.operand = Some(arg);
+                break;
+            };
+            match kind {
+                Kind::Shell => {
+                    found.code |= letters.contains('c');
+                    found.forced |= letters.contains('s');
+                    if letters.ends_with(['o', 'O']) {
+                        let _ = rest.next();
+                    }
+                }
+                _ if takes_code(stem, letters) => {
+                    found.code = true;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        if stem.ends_with("awk") && found.operand.is_some() {
+            // Its program, unless `-f` names a file.
+            found.code = !args.iter().any(|arg| arg.starts_with("-f"));
+        }
+        // A command goes before everything else, `-s` too.
+        found.forced &= !found.code;
+        found
+    }
+}
+
+/// Whether an option of an interpreter, without its dash, is followed by a program.
+fn takes_code(stem: &str, letters: &str) -> bool {
+    match stem {
+        "python" | "pypy" => letters.ends_with('c'),
+        // `-M`, `-I`, `-r` take the name of a module.
+        "perl" | "raku" => {
+            !letters.starts_with(['M', 'm', 'I', 'x']) && letters.contains(['e', 'E'])
+        }
+        "ruby" => !letters.starts_with(['r', 'I', 'C']) && letters.contains('e'),
+        "php" => matches!(letters, "r" | "B" | "R" | "E"),
+        "node" | "nodejs" | "lua" | "luajit" | "R" | "Rscript" | "groovy" | "julia" | "ghci" => {
+            matches!(letters, "e" | "p" | "pe")
+        }
+        "sqlite" => letters == "cmd",
+        "vim" | "vi" | "gdb" => matches!(letters, "c" | "ex"),
+        "emacs" => letters == "eval",
+        "erl" => letters == "eval",
+        _ => letters == "e" || letters == "c",
+    }
+}
+
+/// Whether a text is more likely a program than the name of a file.
+fn is_code(text: &str) -> bool {
+    const MARKS: &[char] = &['(', ')', ';', '{', '}', '$', '|', '"', '\'', '<', '>'];
+    text.len() >= CODE_MIN && text.chars().filter(|c| MARKS.contains(c)).count() >= 3
+}
+
+fn is_odd_place(path: &str) -> bool {
+    OPEN_DIRECTORIES.iter().any(|of| path.starts_with(of))
+        || path.starts_with("/memfd:")
+        || path.ends_with(" (deleted)")
+        || path
+            .split('/')
+            .any(|element| element.starts_with('.') && element.len() > 2)
+}
+
+/// What a program of this file name is, and its name without a version: `python3.11`, `lua5.3`,
+/// `ksh93`.
+fn kind_of(name: &str) -> (Kind, &'static str) {
+    let name = name.strip_prefix('-').unwrap_or(name);
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-'));
+    for (kind, names) in [(Kind::Shell, SHELLS), (Kind::Interpreter, INTERPRETERS)] {
+        let known = names
+            .iter()
+            .find(|known| **known == name || **known == stem);
+        if let Some(known) = known {
+            return (kind, known);
+        }
+    }
+    (Kind::Other, "")
+}
+
+/// What the executable of a process is a copy of.
+fn identify(pid: u32, size: u64) -> (Kind, &'static str) {
+    let executable = format!("/proc/{pid}/exe");
+    for directory in ["/bin", "/usr/bin", "/usr/local/bin"] {
+        let Ok(entries) = std::fs::read_dir(directory) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let found = entry
+                .file_name()
+                .to_str()
+                .map_or((Kind::Other, ""), kind_of);
+            if found.0 != Kind::Other && is_copy(&entry.path(), Path::new(&executable), size) {
+                return found;
+            }
+        }
+    }
+    (Kind::Other, "")
+}
+
+/// Whether two files have the same content, the second known to be of this size.
+fn is_copy(original: &Path, other: &Path, size: u64) -> bool {
+    let same_size = std::fs::metadata(original).is_ok_and(|found| found.len() == size);
+    if !same_size {
+        return false;
+    }
+    let (Ok(mut a), Ok(mut b)) = (File::open(original), File::open(other)) else {
+        return false;
+    };
+    let (mut left, mut right) = ([0; 16_384], [0; 16_384]);
+    loop {
+        let (Ok(read), Ok(same)) = (a.read(&mut left), b.read(&mut right)) else {
+            return false;
+        };
+        if read != same || left.get(..read) != right.get(..same) {
+            return false;
+        }
+        if read == 0 {
+            return true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program(line: &[&str]) -> Program {
+        Program {
+            executable: Some(format!("/usr/bin/{}", line[0]).into()),
+            args: line.iter().map(|arg| (*arg).into()).collect(),
+            ..Program::default()
+        }
+    }
+
+    fn reads(line: &[&str]) -> bool {
+        Look::at(&program(line)).reads_commands()
+    }
+
+    fn carries(line: &[&str]) -> bool {
+        Look::at(&program(line)).carries_code()
+    }
+
+    #[test]
+    fn a_shell_without_script_or_command_reads_its_input() {
+        assert!(reads(&["sh"]) && reads(&["bash", "-i"]) && reads(&["bash", "-li"]));
+        assert!(reads(&["bash", "--norc", "--noprofile"]));
+        assert!(reads(&["bash", "--rcfile", "/dev/null", "-i"]));
+        assert!(reads(&["sh", "-s", "argument"]) && reads(&["bash", "-o", "pipefail"]));
+        assert!(reads(&["ksh93"]) && reads(&["busybox"]));
+    }
+
+    #[test]
+    fn a_shell_with_script_or_command_does_not() {
+        assert!(!reads(&["sh", "-c", "id"]) && !reads(&["bash", "-ec", "id"]));
+        assert!(!reads(&["bash", "/opt/job.sh"]) && !reads(&["bash", "-x", "job.sh"]));
+        assert!(!reads(&["grep", "x"]));
+    }
+
+    #[test]
+    fn code_among_the_arguments_is_told_from_a_script() {
+        assert!(carries(&["perl", "-MIO", "-e", "print 1"]) && carries(&["php8.2", "-r", "x();"]));
+        assert!(carries(&["python3.11", "-c", "import os"]) && carries(&["node", "-e", "1"]));
+        assert!(carries(&[
+            "gawk",
+            "BEGIN {s = \"/inet/tcp/0/192.0.2.1/4444\"; }"
+        ]));
+        assert!(carries(&["tclsh"]));
+        assert!(!carries(&["python3", "/usr/bin/pip", "install", "x"]));
+        assert!(!carries(&["python3", "-Es", "/usr/bin/tool"]) && carries(&["python3"]));
+        assert!(!carries(&["ruby", "-rsocket", "x.rb"]) && carries(&["awk", "{print $1}"]));
+        assert!(!carries(&["awk", "-f", "x.awk"]));
+        assert!(!carries(&["perl", "script.pl"]) && !carries(&["cat", "a file"]));
+    }
+
+    #[test]
+    fn a_renamed_interpreter_still_carries_its_code() {
+        assert!(carries(&[
+            "qwerty",
+            "-e",
+            "$c=new IO::Socket::INET(\"x\"); while(<$c>){}"
+        ]));
+    }
+
+    #[test]
+    fn files_where_anybody_may_write_are_out_of_place() {
+        let mut odd = program(&["x"]);
+        odd.executable = Some("/dev/shm/x".into());
+        assert!(Look::at(&odd).is_out_of_place());
+        assert!(Look::at(&program(&["python3", "/tmp/a.py"])).is_out_of_place());
+        assert!(Look::at(&program(&["python3", "/srv/.cache/.x/a.py"])).is_out_of_place());
+        assert!(!Look::at(&program(&["python3", "/usr/bin/pip"])).is_out_of_place());
+    }
+
+    #[test]
+    fn a_copy_of_a_shell_is_recognised_by_its_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join("qwerty");
+        std::fs::copy("/bin/sh", &copy).unwrap();
+        let mut child = std::process::Command::new(&copy)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let size = std::fs::metadata(&copy).unwrap().len();
+        assert_eq!(identify(child.id(), size).0, Kind::Shell);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

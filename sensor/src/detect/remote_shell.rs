@@ -1,0 +1,311 @@
+//! *Remote shell*: a process whose standard input is fed by a remote peer and whose output
+//! reaches the same peer, directly or through any chain of relays.
+//!
+//! Sees: a socket on the process's own streams, however it came there; pipes, fifos, unix
+//! sockets and pseudo-terminals with a relay behind them that has the socket (nc, socat, openssl,
+//! telnet, an interpreter); two connections to one peer; whatever happens first, the connection
+//! or the shell; shells under another name.
+//! Misses: relays that hand bytes on through files, shared memory or another machine; a command
+//! interpreter inside the process that has the socket (see `command_loop`, once it starts
+//! commands); UDP sockets that are never connected and send nothing.
+//! Looks alike: logins (sshd, containers), known by the service in the chain; inetd-style
+//! services, which run a program or a script and no shell that reads commands; X clients.
+
+use super::finding::{Builtin, Finding};
+use super::program::{Kind, Look};
+use super::reported::Reported;
+use super::story;
+use super::suspects::{Suspect, Suspects};
+use crate::event::alert::{Peer, Severity};
+use crate::event::network::Direction;
+use crate::event::process::ProcessKey;
+use crate::event::{Action, Endpoint, Event, attack};
+use crate::track::Tracker;
+use crate::track::streams::{Connection, Link, Way};
+
+/// Processes looked at when one that joins them changes.
+const JOINED_MAX: usize = 24;
+
+/// A shell called out to its master.
+pub const REVERSE: Builtin = Builtin {
+    id: "remote-shell.reverse",
+    name: "Reverse shell",
+    techniques: &["T1059.004", "T1095"],
+    tactics: &[attack::EXECUTION, attack::COMMAND_AND_CONTROL],
+};
+/// A shell waited to be called.
+pub const BIND: Builtin = Builtin {
+    id: "remote-shell.bind",
+    name: "Bind shell",
+    techniques: &["T1059.004", "T1095"],
+    tactics: &[attack::EXECUTION, attack::COMMAND_AND_CONTROL],
+};
+/// A program that is no shell runs on a connection that went out.
+pub const COMMAND: Builtin = Builtin {
+    id: "remote-shell.command",
+    name: "Command run over a connection",
+    techniques: &["T1059", "T1095"],
+    tactics: &[attack::EXECUTION, attack::COMMAND_AND_CONTROL],
+};
+
+/// Finds remote shells.
+#[derive(Debug, Default)]
+pub struct RemoteShells {
+    suspects: Suspects,
+}
+
+/// Both ways between a process and a peer.
+struct Tie<'h> {
+    fed: Link,
+    heard: Link,
+    connection: &'h Connection,
+    certain: bool,
+}
+
+impl RemoteShells {
+    /// Processes forgotten for want of room.
+    #[must_use]
+    pub const fn forgotten(&self) -> u64 {
+        self.suspects.forgotten()
+    }
+
+    /// Looks at an event, which the host's state already knows of.
+    pub fn observe(
+        &mut self,
+        event: &Event,
+        host: &Tracker,
+        reported: &mut Reported,
+        found: &mut Vec<Finding>,
+    ) {
+        let Some(process) = &event.process else {
+            return;
+        };
+        let key = process.key;
+        match &event.action {
+            Action::Exec(exec) => {
+                if self.suspects.executed(event, process, exec) {
+                    self.examine(key, event, host, reported, found);
+                    // It may be the relay that others waited for.
+                    self.examine_joined(key, event, host, reported, found);
+                }
+            }
+            Action::TcpConnect(_)
+            | Action::TcpAccept(_)
+            | Action::UdpConnect(_)
+            | Action::UdpSend(_)
+            | Action::UnixConnect(_)
+            | Action::StreamOpen(_) => self.examine_joined(key, event, host, reported, found),
+            Action::Exit(_) => self.suspects.ended(key),
+            _ => {}
+        }
+    }
+
+    fn examine_joined(
+        &self,
+        key: ProcessKey,
+        event: &Event,
+        host: &Tracker,
+        reported: &mut Reported,
+        found: &mut Vec<Finding>,
+    ) {
+        for other in host.streams().joined_to(key, JOINED_MAX) {
+            if other != key {
+                self.examine(other, event, host, reported, found);
+            }
+        }
+    }
+
+    fn examine(
+        &self,
+        key: ProcessKey,
+        event: &Event,
+        host: &Tracker,
+        reported: &mut Reported,
+        found: &mut Vec<Finding>,
+    ) {
+        let Some(suspect) = self.suspects.get(key) else {
+            return;
+        };
+        let Some(tie) = tie(key, host) else { return };
+        let remote = tie.connection.remote.address;
+        if reported.has(key, remote, host) {
+            return;
+        }
+        let Some((rule, severity, confidence)) = judge(suspect, &tie, host) else {
+            return;
+        };
+        found.push(finding(
+            suspect, &tie, event, host, rule, severity, confidence,
+        ));
+        remember(key, &tie, host, reported);
+    }
+}
+
+/// Remembers whom to be silent about from now on.
+fn remember(key: ProcessKey, tie: &Tie<'_>, host: &Tracker, reported: &mut Reported) {
+    let remote = tie.connection.remote.address;
+    reported.add(key, remote);
+    // A program that starts one command after the other on its connection is reported once; so
+    // is what relays for a shell, whatever else it seems to do.
+    let runner = host
+        .streams()
+        .parent(key)
+        .filter(|parent| host.streams().holds_connection(*parent, tie.fed.connection));
+    let relays = tie
+        .fed
+        .hops
+        .iter()
+        .chain(&tie.heard.hops)
+        .map(|hop| hop.relay);
+    for process in runner.into_iter().chain(relays) {
+        reported.add(process, remote);
+    }
+}
+
+/// The best way from a peer to a process and back, if there is one that is not a login.
+fn tie(key: ProcessKey, host: &Tracker) -> Option<Tie<'_>> {
+    let streams = host.streams();
+    let fed = streams.links(key, Way::In);
+    if fed.is_empty() {
+        return None;
+    }
+    let heard = streams.links(key, Way::Out);
+    let mut best: Option<Tie<'_>> = None;
+    for input in &fed {
+        let Some(connection) = streams.connections().get(input.connection) else {
+            continue;
+        };
+        for output in &heard {
+            let answers = streams
+                .connections()
+                .get(output.connection)
+                .is_some_and(|other| is_same_peer(connection, other, input, output));
+            if !answers || is_login(input, connection, host) || is_login(output, connection, host) {
+                continue;
+            }
+            let certain = input.certain && output.certain;
+            let length = input.hops.len() + output.hops.len();
+            let better = best.as_ref().is_none_or(|best| {
+                let best_length = best.fed.hops.len() + best.heard.hops.len();
+                (certain, best_length) > (best.certain, length)
+            });
+            if better {
+                best = Some(Tie {
+                    fed: input.clone(),
+                    heard: output.clone(),
+                    connection,
+                    certain,
+                });
+            }
+        }
+    }
+    best
+}
+
+/// One connection, or two to the same place; on this machine itself, to the same port.
+fn is_same_peer(a: &Connection, b: &Connection, input: &Link, output: &Link) -> bool {
+    input.connection == output.connection
+        || (a.direction == b.direction
+            && a.remote.address == b.remote.address
+            && (a.remote.port == b.remote.port || !a.remote.address.is_loopback()))
+}
+
+/// Whether somebody on the way, or who opened the connection, is there to let people log in.
+fn is_login(link: &Link, connection: &Connection, host: &Tracker) -> bool {
+    if is_display(connection.remote) {
+        return true;
+    }
+    link.hops
+        .iter()
+        .map(|hop| hop.relay)
+        .chain([connection.opener])
+        .filter_map(|relay| host.program(relay))
+        .any(|program| Look::at(program).is_login_service())
+}
+
+/// An X server that is on this machine, or forwarded to it: displays are ports from 6000 on.
+const fn is_display(remote: Endpoint) -> bool {
+    remote.address.is_loopback() && remote.port >= 6000 && remote.port < 6064
+}
+
+fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, Severity, u8)> {
+    let key = suspect.process.key;
+    let inbound = tie.connection.direction == Direction::Ingress;
+    if suspect.reads_commands {
+        let rule = if inbound { BIND } else { REVERSE };
+        let confidence = if tie.certain { 97 } else { 88 };
+        return Some((rule, Severity::Critical, confidence));
+    }
+    // A relay of its own is a tunnel or a proxy and no shell.
+    if host.streams().has_other_connection(key, tie.fed.connection) {
+        return None;
+    }
+    if inbound {
+        let opener = host.program(tie.connection.opener)?;
+        let look = Look::at(opener);
+        let odd = look.carries_code() || look.is_out_of_place();
+        return (tie.certain && odd).then_some((COMMAND, Severity::High, 80));
+    }
+    if tie.certain {
+        return Some((COMMAND, Severity::High, 85));
+    }
+    // Behind a pipe that nobody was seen to hold: a program like any other, unless it stands
+    // where no program should.
+    let odd = !suspect.of_system && suspect.kind == Kind::Other;
+    let program = suspect.process.program.as_deref()?;
+    (odd && Look::at(program).is_out_of_place()).then_some((COMMAND, Severity::Medium, 60))
+}
+
+fn finding(
+    suspect: &Suspect,
+    tie: &Tie<'_>,
+    event: &Event,
+    host: &Tracker,
+    rule: Builtin,
+    severity: Severity,
+    confidence: u8,
+) -> Finding {
+    let connection = tie.connection;
+    let peer = story::peer(connection.remote, host);
+    let name = suspect.process.name();
+    let came = if connection.direction == Direction::Ingress {
+        "which called in"
+    } else {
+        "to which this host connected"
+    };
+    let does = if suspect.reads_commands {
+        "takes its commands from"
+    } else {
+        "runs with its input and output on"
+    };
+    let by = if connection.protocol == libc::IPPROTO_UDP as u8 {
+        " over UDP"
+    } else {
+        ""
+    };
+    let mut evidence = vec![suspect.exec];
+    evidence.extend(connection.event);
+    if !evidence.contains(&event.id) {
+        evidence.push(event.id);
+    }
+    Finding {
+        rule,
+        severity,
+        confidence,
+        message: format!("{name} {does} {peer}, {came}{by}"),
+        path: Some(story::path(
+            &suspect.process,
+            &tie.fed,
+            &tie.heard,
+            connection.remote,
+            host,
+        )),
+        peer: Some(Peer {
+            endpoint: connection.remote,
+            direction: connection.direction,
+        }),
+        file: None,
+        evidence,
+        about: suspect.process.clone(),
+    }
+}

@@ -1,0 +1,90 @@
+//! Processes whose standard streams join them to others: the ones that may turn out to be
+//! somebody's remote shell once it is known where the streams lead. Bounded: the oldest are
+//! forgotten first, and counted.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::program::{Kind, Look};
+use crate::event::process::{Exec, Process, ProcessKey};
+use crate::event::{Event, EventId};
+use crate::track::streams::is_joint;
+
+/// Processes remembered.
+const SUSPECTS_MAX: usize = 4_096;
+
+/// A process that reads from and writes to something that others can hold too.
+#[derive(Clone, Debug)]
+pub struct Suspect {
+    /// The process, as its exec showed it.
+    pub process: Box<Process>,
+    /// That exec.
+    pub exec: EventId,
+    /// What it is.
+    pub kind: Kind,
+    /// It reads commands from its standard input.
+    pub reads_commands: bool,
+    /// It stands where packages put programs.
+    pub of_system: bool,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Suspects {
+    by_key: HashMap<ProcessKey, Suspect>,
+    order: VecDeque<ProcessKey>,
+    forgotten: u64,
+}
+
+impl Suspects {
+    /// Looks at an exec; says whether the process is one now.
+    pub fn executed(&mut self, event: &Event, process: &Process, exec: &Exec) -> bool {
+        let [stdin, stdout, stderr] = &exec.stdio;
+        let joined = is_joint(stdin.kind) && (is_joint(stdout.kind) || is_joint(stderr.kind));
+        if !joined {
+            self.by_key.remove(&process.key);
+            return false;
+        }
+        let look = Look::closely(process.key.pid, exec);
+        let suspect = Suspect {
+            process: Box::new(process.clone()),
+            exec: event.id,
+            kind: look.kind(),
+            reads_commands: look.reads_commands(),
+            of_system: look.is_of_system(),
+        };
+        if self.by_key.insert(process.key, suspect).is_none() {
+            self.order.push_back(process.key);
+        }
+        self.make_room();
+        true
+    }
+
+    /// A process ended.
+    pub fn ended(&mut self, key: ProcessKey) {
+        self.by_key.remove(&key);
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, key: ProcessKey) -> Option<&Suspect> {
+        self.by_key.get(&key)
+    }
+
+    /// How many were forgotten for want of room while they lived.
+    #[must_use]
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    fn make_room(&mut self) {
+        if self.order.len() > 2 * SUSPECTS_MAX {
+            self.order.retain(|key| self.by_key.contains_key(key));
+        }
+        while self.by_key.len() > SUSPECTS_MAX {
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
+            self.forgotten += u64::from(self.by_key.remove(&oldest).is_some());
+        }
+    }
+}
