@@ -98,7 +98,11 @@ fn describe(running: Address, bprm: Address, record: &mut Exec, tail: &mut Tail)
     let interpreter = Typed::follow(bprm, fact!(bprm_interp));
 
     task::identify_typed(running, &mut record.subject);
-    file::identify::<Typed>(executable, &mut record.executable);
+    file::identify::<Typed>(
+        executable,
+        tail.aside::<{ file::ASIDE }>(),
+        &mut record.executable,
+    );
     inherit::carried(record.subject.pid, &mut record.carried);
     record.argument_bytes = Typed::read::<u64>(mm, fact!(mm_arg_end)).wrapping_sub(arguments);
     record.environment_bytes = Typed::read::<u64>(mm, fact!(mm_env_end)).wrapping_sub(environment);

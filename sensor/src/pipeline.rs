@@ -158,11 +158,15 @@ impl<W: Write> Pipeline<W> {
         };
         self.tracker.apply(&mut event);
         self.tell_filters(&event);
+        let wanted = self.selection.wants(kind) && self.admits(&event);
+        if !wanted {
+            event.id = event.id.undelivered();
+        }
         let raised = match &mut self.detector {
             Some(detector) => detector.observe(&event, &self.tracker),
             None => Vec::new(),
         };
-        let written = self.deliver(kind, &event);
+        let written = self.deliver(kind, &event, wanted);
         self.tracker.settle(&event);
         if raised.is_empty() {
             return written;
@@ -174,8 +178,8 @@ impl<W: Write> Pipeline<W> {
         self.writer.flush()
     }
 
-    fn deliver(&mut self, kind: u16, event: &Event) -> Written {
-        if !self.selection.wants(kind) || !self.admits(event) {
+    fn deliver(&mut self, kind: u16, event: &Event, wanted: bool) -> Written {
+        if !wanted {
             self.status.user.count_suppressed(kind);
             return Written::Yes;
         }

@@ -12,7 +12,7 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::programs::SkBuffContext;
-use sensor_common::limits::{PATH_MAX, TAIL_MAX};
+use sensor_common::limits::{ARGV_MAX, PATH_MAX, TAIL_MAX};
 use sensor_common::tail::{TRUNCATED, UNREADABLE};
 
 use crate::kernel::Address;
@@ -49,6 +49,14 @@ impl Tail {
                 .write_unaligned(head.to_le())
         };
         self.len = offset + Self::HEAD + len;
+    }
+
+    /// Memory behind what is used of the tail, for `N` bytes of which nothing is kept.
+    #[inline(always)]
+    pub fn aside<const N: usize>(&self) -> *mut u8 {
+        const { assert!(N <= ARGV_MAX) };
+        // SAFETY: the scratch buffer goes on for that long behind the longest tail.
+        unsafe { self.at.add(TAIL_MAX + Self::HEAD) }
     }
 
     /// A run of bytes in the current process's memory, up to `MAX` (a power of two less one).

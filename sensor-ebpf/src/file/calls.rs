@@ -17,7 +17,7 @@ use super::change::{NO_FILE, report};
 use crate::emit::Tail;
 use crate::fact;
 use crate::kernel::path::Location;
-use crate::kernel::{Probed, file, follow, read_user, task};
+use crate::kernel::{file, follow, read_user, task};
 use crate::syscall::{Call, number};
 
 const AT_FDCWD: i32 = -100;
@@ -88,7 +88,7 @@ fn changed(kind: u16, means: Means, add: impl FnOnce(&mut FileChange, &mut Tail)
             if !judge.admits(tail.path(tail::PATH, location)) {
                 return false;
             }
-            file::identify_inode::<Probed>(inode, location.dentry, &mut record.file);
+            file::identify_inode_frugally(inode, location.dentry, &mut record.file);
             record.known = KNOWN_FILE;
         } else {
             tail.path(tail::BASE, location);

@@ -19,7 +19,7 @@ use crate::emit::{self, Path, Tail};
 use crate::fact;
 use crate::filter::Filter;
 use crate::kernel::path::Location;
-use crate::kernel::{Address, Memory as _, Probed, Typed, file, follow, read, task};
+use crate::kernel::{Address, Memory as _, Typed, file, follow, read, task};
 
 /// An operation that has begun: what is not known any more when it is over. Zeros are valid.
 #[repr(C)]
@@ -215,7 +215,7 @@ pub(super) fn identify(dentry: Address, identity: &mut FileIdentity) {
     if inode.is_null() {
         *identity = NO_FILE;
     } else {
-        file::identify_inode::<Probed>(inode, dentry, identity);
+        file::identify_inode_frugally(inode, dentry, identity);
     }
 }
 

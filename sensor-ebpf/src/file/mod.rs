@@ -77,7 +77,8 @@ fn report<M: Memory>(filter: Filter, open: Address, seen: Access) {
             return false;
         }
         task::identify_acting(&mut record.subject);
-        file::identify_inode::<M>(inode, location.dentry, &mut record.file);
+        let aside = tail.aside::<{ file::ASIDE }>();
+        file::identify_inode::<M>(inode, location.dentry, aside, &mut record.file);
         record.open_flags = seen.open_flags;
         record.access = seen.access;
         true

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use sensor_common::exec::{FILE_DELETED, FILE_MEMFD, FILE_OVERLAY_UPPER, FileIdentity};
 
-use super::{Address, Integer, Memory, Typed, follow, read};
+use super::{Address, Integer, Memory, Probed, Typed, follow, read};
 use crate::fact;
 
 /// `S_IFMT` of `include/uapi/linux/stat.h`.
@@ -40,27 +40,45 @@ pub fn mode(inode: Address) -> u32 {
     u32::from(read::<u16>(inode, fact!(inode_mode)))
 }
 
-/// Fills in the identity of the file behind an open `struct file`.
+/// Fills in the identity of the file behind an open `struct file`; `aside` as below.
 #[inline(always)]
-pub fn identify<M: Memory>(file: Address, identity: &mut FileIdentity) {
+pub fn identify<M: Memory>(file: Address, aside: *mut u8, identity: &mut FileIdentity) {
     let inode = M::follow(file, fact!(file_inode));
     let dentry = M::follow(file, fact!(file_path_dentry));
-    identify_inode::<M>(inode, dentry, identity);
+    identify_inode::<M>(inode, dentry, aside, identity);
 }
 
-/// Fills in the identity of an inode known under `dentry`. Every field is written.
+/// Fills in the identity of an inode known under `dentry`, which may be read from any address
+/// whatever. Every field is written. `aside` is memory of [`ASIDE`] bytes to work in.
 #[inline(always)]
-pub fn identify_inode<M: Memory>(inode: Address, dentry: Address, identity: &mut FileIdentity) {
-    let sb = M::view::<VIEW_WORDS, _>(inode, |view| {
-        copy_members(&Inode::<M>::new(inode, view), identity)
-    });
+pub fn identify_inode<M: Memory>(
+    inode: Address,
+    dentry: Address,
+    aside: *mut u8,
+    identity: &mut FileIdentity,
+) {
+    let view = M::view_at(inode, aside, ASIDE as u32);
+    let sb = copy_members(&Inode::<M>::new(inode, Some(view)), identity);
+    complete::<M>(inode, sb, dentry, identity);
+}
+
+/// The same without memory to work in: member by member, half a microsecond slower.
+#[inline(always)]
+pub fn identify_inode_frugally(inode: Address, dentry: Address, identity: &mut FileIdentity) {
+    let sb = copy_members(&Inode::<Probed>::new(inode, None), identity);
+    complete::<Probed>(inode, sb, dentry, identity);
+}
+
+/// Fills in what does not stand in the inode itself.
+#[inline(always)]
+fn complete<M: Memory>(inode: Address, sb: Address, dentry: Address, identity: &mut FileIdentity) {
     let magic = M::read::<u64>(sb, fact!(sb_magic)) as u32;
     identity.dev = M::read(sb, fact!(sb_dev));
     identity.fs_magic = magic;
     identity.reserved = 0;
 
     let mut flags = 0;
-    if identity.links == 0 || is_unhashed::<M>(dentry) {
+    if identity.links == 0 || is_unhashed(dentry) {
         flags |= FILE_DELETED;
     }
     if magic == TMPFS_MAGIC && is_memfd(dentry) {
@@ -90,18 +108,18 @@ fn copy_members<M: Memory>(inode: &Inode<M>, identity: &mut FileIdentity) -> Add
 
 /// What of an inode is read at once: more than 5.10 to 7.x need for the members of
 /// [`copy_members`], which all stand at its beginning.
-const VIEW_WORDS: usize = 18;
+pub const ASIDE: usize = 18 * size_of::<u64>();
 
 /// An inode, and its beginning where it is cheap to read.
 struct Inode<M> {
     whole: Address,
-    beginning: Address,
+    beginning: Option<Address>,
     memory: PhantomData<M>,
 }
 
 impl<M: Memory> Inode<M> {
     #[inline(always)]
-    fn new(whole: Address, beginning: Address) -> Self {
+    fn new(whole: Address, beginning: Option<Address>) -> Self {
         Self {
             whole,
             beginning,
@@ -112,18 +130,19 @@ impl<M: Memory> Inode<M> {
     /// Reads a member. Offsets are constants to the verifier: it follows one branch only.
     #[inline(always)]
     fn read<T: Integer>(&self, offset: u32) -> T {
-        if offset as usize + size_of::<T>() <= VIEW_WORDS * size_of::<u64>() {
-            Typed::read(self.beginning, offset)
-        } else {
-            M::read(self.whole, offset)
+        match self.beginning {
+            Some(beginning) if offset as usize + size_of::<T>() <= ASIDE => {
+                Typed::read(beginning, offset)
+            }
+            _ => M::read(self.whole, offset),
         }
     }
 }
 
 /// Whether the name was removed from its directory (`d_unhashed`, `include/linux/dcache.h`).
 #[inline(always)]
-fn is_unhashed<M: Memory>(dentry: Address) -> bool {
-    M::follow(dentry, fact!(dentry_hash_pprev)).is_null() && !is_root(dentry)
+fn is_unhashed(dentry: Address) -> bool {
+    follow(dentry, fact!(dentry_hash_pprev)).is_null() && !is_root(dentry)
 }
 
 /// The root of a file system is its own parent.

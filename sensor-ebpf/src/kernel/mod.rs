@@ -78,6 +78,10 @@ pub trait Memory {
     /// [`Typed`]: for many members at the price of one.
     fn view<const WORDS: usize, R>(base: Address, look: impl FnOnce(Address) -> R) -> R;
 
+    /// The same, but what has to be copied is copied to `place`, for what is too large for the
+    /// stack; the place must have room for it.
+    fn view_at(base: Address, place: *mut u8, bytes: u32) -> Address;
+
     /// Follows the pointer at `base + offset`.
     #[inline(always)]
     fn follow(base: Address, offset: u32) -> Address {
@@ -115,6 +119,14 @@ impl Memory for Probed {
         let copy: [u64; WORDS] = read(base, 0);
         look(copy.as_ptr().cast())
     }
+
+    #[inline(always)]
+    fn view_at(base: Address, place: *mut u8, bytes: u32) -> Address {
+        // SAFETY: the caller vouches for the place; the helper takes any source, and clears the
+        // destination when it cannot be read.
+        unsafe { bpf_probe_read_kernel(place.cast(), bytes, base.cast()) };
+        place
+    }
 }
 
 /// Reading through plain loads, about 1 ns each, from pointers of which the verifier knows what
@@ -150,6 +162,11 @@ impl Memory for Typed {
     #[inline(always)]
     fn view<const WORDS: usize, R>(base: Address, look: impl FnOnce(Address) -> R) -> R {
         look(base)
+    }
+
+    #[inline(always)]
+    fn view_at(base: Address, _: *mut u8, _: u32) -> Address {
+        base
     }
 }
 

@@ -203,12 +203,15 @@ impl Loop {
         reported: &mut Reported,
     ) -> Option<Finding> {
         let remote = connection.remote.address;
-        if self.rounds == 0 || reported.has(self.holder.key, remote, host) {
+        if self.rounds == 0 {
             return None;
         }
         let weight = Weight::of(&self.holder, connection, host);
         let severity = weight.severity(self.rounds)?;
-        reported.add(self.holder.key, remote);
+        if reported.has(self.holder.key, remote, severity, host) {
+            return None;
+        }
+        reported.add(self.holder.key, remote, severity);
         let name = self.holder.name();
         let peer = story::peer(connection.remote, host);
         let way = if connection.direction == Direction::Ingress {
@@ -219,9 +222,7 @@ impl Loop {
         let first = self.commands.first().map_or("", String::as_str);
         let mut evidence = self.evidence.clone();
         evidence.extend(connection.event);
-        if !evidence.contains(&event.id) {
-            evidence.push(event.id);
-        }
+        evidence.push(event.id);
         Some(Finding {
             rule: RULE,
             severity,

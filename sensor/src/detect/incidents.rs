@@ -11,7 +11,7 @@ use super::finding::Finding;
 use super::story;
 use crate::event::alert::{Alert, Rule};
 use crate::event::process::ProcessKey;
-use crate::event::{Action, Event};
+use crate::event::{Action, Event, EventId};
 use crate::track::Tracker;
 
 /// Processes and peers that are part of an incident.
@@ -52,6 +52,14 @@ impl<K: Copy + Eq + Hash> Members<K> {
     }
 }
 
+/// The events that somebody who reads the alert can look up, each once.
+fn delivered(mut evidence: Vec<EventId>) -> Vec<EventId> {
+    evidence.sort_unstable();
+    evidence.dedup();
+    evidence.retain(|id| id.is_delivered());
+    evidence
+}
+
 /// All incidents.
 #[derive(Debug, Default)]
 pub struct Incidents {
@@ -67,12 +75,9 @@ impl Incidents {
         let peer = finding.peer.map(|peer| peer.endpoint.address);
         // A peer on this machine may be anybody.
         let peer = peer.filter(|address| !address.is_loopback());
-        let incident = self.find(key, peer, host).unwrap_or_else(|| {
-            finding
-                .evidence
-                .first()
-                .map_or_else(|| "unknown".into(), |first| first.to_string().into())
-        });
+        let incident = self
+            .find(key, peer, host)
+            .unwrap_or_else(|| host.entity(key).into());
         self.processes.add(key, &incident);
         if let Some(peer) = peer {
             self.peers.add(peer, &incident);
@@ -90,7 +95,7 @@ impl Incidents {
             ancestry: story::ancestry(key, host),
             peer: finding.peer,
             file: finding.file,
-            evidence: finding.evidence,
+            evidence: delivered(finding.evidence),
             incident: Some(incident),
             repeats: 0,
             latency_ns: 0,

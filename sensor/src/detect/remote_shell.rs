@@ -128,23 +128,29 @@ impl RemoteShells {
         };
         let Some(tie) = tie(key, host) else { return };
         let remote = tie.connection.remote.address;
-        if reported.has(key, remote, host) {
-            return;
-        }
         let Some((rule, severity, confidence)) = judge(suspect, &tie, host) else {
             return;
         };
+        if reported.has(key, remote, severity, host) {
+            return;
+        }
         found.push(finding(
             suspect, &tie, event, host, rule, severity, confidence,
         ));
-        remember(key, &tie, host, reported);
+        remember(key, &tie, severity, host, reported);
     }
 }
 
 /// Remembers whom to be silent about from now on.
-fn remember(key: ProcessKey, tie: &Tie<'_>, host: &Tracker, reported: &mut Reported) {
+fn remember(
+    key: ProcessKey,
+    tie: &Tie<'_>,
+    severity: Severity,
+    host: &Tracker,
+    reported: &mut Reported,
+) {
     let remote = tie.connection.remote.address;
-    reported.add(key, remote);
+    reported.add(key, remote, severity);
     // A program that starts one command after the other on its connection is reported once; so
     // is what relays for a shell, whatever else it seems to do.
     let runner = host
@@ -158,7 +164,7 @@ fn remember(key: ProcessKey, tie: &Tie<'_>, host: &Tracker, reported: &mut Repor
         .chain(&tie.heard.hops)
         .map(|hop| hop.relay);
     for process in runner.into_iter().chain(relays) {
-        reported.add(process, remote);
+        reported.add(process, remote, severity);
     }
 }
 
@@ -285,9 +291,7 @@ fn finding(
     };
     let mut evidence = vec![suspect.exec];
     evidence.extend(connection.event);
-    if !evidence.contains(&event.id) {
-        evidence.push(event.id);
-    }
+    evidence.push(event.id);
     Finding {
         rule,
         severity,

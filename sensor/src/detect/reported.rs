@@ -1,9 +1,11 @@
 //! Who has been reported, with which peer: what a process and its descendants do for the same
-//! peer after that is part of the same story. Bounded, and shared by all behaviours.
+//! peer after that is part of the same story, unless it is worse. Bounded, and shared by all
+//! behaviours.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::IpAddr;
 
+use crate::event::alert::Severity;
 use crate::event::process::ProcessKey;
 use crate::track::Tracker;
 
@@ -12,26 +14,33 @@ const REPORTED_MAX: usize = 16_384;
 /// Ancestors looked at for one that has been reported.
 const LINEAGE_MAX: usize = 12;
 
-/// Processes reported, with the address of the peer.
+/// Processes reported, with the address of the peer, and how bad it was.
 #[derive(Debug, Default)]
-pub struct Reported(HashSet<(ProcessKey, IpAddr)>);
+pub struct Reported(HashMap<(ProcessKey, IpAddr), Severity>);
 
 impl Reported {
-    /// Whether the process, or one it descends from, was reported with this peer.
+    /// Whether the process, or one it descends from, was reported with this peer as something
+    /// at least as bad.
     #[must_use]
-    pub fn has(&self, key: ProcessKey, peer: IpAddr, host: &Tracker) -> bool {
+    pub fn has(&self, key: ProcessKey, peer: IpAddr, severity: Severity, host: &Tracker) -> bool {
+        let as_bad = |process| {
+            self.0
+                .get(&(process, peer))
+                .is_some_and(|reported| *reported >= severity)
+        };
         !self.0.is_empty()
             && std::iter::once(key)
                 .chain(host.ancestors(key).take(LINEAGE_MAX))
-                .any(|process| self.0.contains(&(process, peer)))
+                .any(as_bad)
     }
 
     /// It was.
-    pub fn add(&mut self, key: ProcessKey, peer: IpAddr) {
+    pub fn add(&mut self, key: ProcessKey, peer: IpAddr, severity: Severity) {
         if self.0.len() >= REPORTED_MAX {
             // Worst of all, somebody is reported twice.
             self.0.clear();
         }
-        self.0.insert((key, peer));
+        let worst = self.0.entry((key, peer)).or_insert(severity);
+        *worst = severity.max(*worst);
     }
 }

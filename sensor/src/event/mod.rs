@@ -36,6 +36,21 @@ pub struct EventId {
 }
 
 impl EventId {
+    /// The id of an event that is not delivered, and that nobody can refer to.
+    #[must_use]
+    pub const fn undelivered(self) -> Self {
+        Self {
+            run: self.run,
+            sequence: u64::MAX,
+        }
+    }
+
+    /// Whether somebody who reads the output knows it.
+    #[must_use]
+    pub const fn is_delivered(self) -> bool {
+        self.sequence != u64::MAX
+    }
+
     /// The id of the event after this one.
     #[must_use]
     pub const fn next(self) -> Self {

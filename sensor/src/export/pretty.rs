@@ -1,6 +1,8 @@
 //! One line per event for people: time, kind, user, pid, the process at its depth in the
 //! tree, and what there is to say. Everything an attacker can choose is escaped here.
 
+mod alert;
+
 use std::fmt::Write as _;
 use std::os::fd::AsFd;
 
@@ -82,9 +84,12 @@ pub fn header(style: Style) -> String {
     }
 }
 
-/// One event as one line, without the newline.
+/// One event as one line, an alert as a few, without the last newline.
 #[must_use]
 pub fn line(event: &Event, style: Style) -> String {
+    if let Action::Alert(raised) = &event.action {
+        return alert::block(event, raised, style);
+    }
     let label = event.action.label();
     let mut user = String::new();
     let mut pid = String::new();

@@ -195,7 +195,9 @@ impl Tracker {
         target.entity = Some(self.entity(key));
     }
 
-    fn entity(&self, key: ProcessKey) -> Box<str> {
+    /// Identifies a process beyond this boot.
+    #[must_use]
+    pub fn entity(&self, key: ProcessKey) -> Box<str> {
         format!("{}-{}-{}", self.boot_id, key.pid, key.start_ticks).into_boxed_str()
     }
 

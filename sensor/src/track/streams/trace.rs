@@ -1,6 +1,8 @@
 //! Searches what is known of descriptors: which connections feed a process, which ones its
 //! output reaches, and by way of whom.
 
+use std::collections::VecDeque;
+
 use super::{Channel, Hold, Streams};
 use crate::event::process::ProcessKey;
 
@@ -60,11 +62,19 @@ pub struct Link {
     pub certain: bool,
 }
 
+/// A process that was reached, and how.
+struct Reached {
+    process: ProcessKey,
+    hops: Vec<Hop>,
+    certain: bool,
+}
+
+/// A search, breadth first: the shortest way to each process and connection is found first.
 struct Search<'s> {
     streams: &'s Streams,
     way: Way,
     visited: Vec<ProcessKey>,
-    hops: Vec<Hop>,
+    next: VecDeque<Reached>,
     found: Vec<Link>,
 }
 
@@ -76,10 +86,17 @@ impl Streams {
             streams: self,
             way,
             visited: vec![process],
-            hops: Vec::new(),
+            next: VecDeque::new(),
             found: Vec::new(),
         };
-        search.from(process, true);
+        search.from(&Reached {
+            process,
+            hops: Vec::new(),
+            certain: true,
+        });
+        while let Some(reached) = search.next.pop_front() {
+            search.from(&reached);
+        }
         search.found
     }
 
@@ -173,15 +190,15 @@ impl Streams {
 }
 
 impl Search<'_> {
-    /// Goes on from a process that was reached by steps that were all seen, or not.
-    fn from(&mut self, process: ProcessKey, certain: bool) {
-        let Some(node) = self.streams.nodes.get(&process) else {
+    /// Goes on from a process that was reached.
+    fn from(&mut self, at: &Reached) {
+        let Some(node) = self.streams.nodes.get(&at.process) else {
             return;
         };
-        let is_start = self.hops.is_empty();
+        let is_start = at.hops.is_empty();
         if !is_start {
             for held in node.connections.iter().rev() {
-                self.reached(held.inode, certain && held.certain);
+                self.connected(held.inode, at, held.certain);
             }
         }
         for hold in &node.holds {
@@ -189,31 +206,31 @@ impl Search<'_> {
                 continue;
             }
             match hold.channel {
-                Channel::Inet(inode) => self.reached(inode, certain),
+                Channel::Inet(inode) => self.connected(inode, at, true),
                 // What comes out of a master is what the programs on its terminal say; that
                 // does not lead to whoever feeds them.
                 Channel::Master(_) => {}
-                channel => self.through(channel, process, certain),
+                channel => self.through(channel, at),
             }
         }
     }
 
-    fn through(&mut self, channel: Channel, process: ProcessKey, certain: bool) {
-        if self.hops.len() >= HOPS_MAX {
+    fn through(&mut self, channel: Channel, at: &Reached) {
+        if at.hops.len() >= HOPS_MAX {
             return;
         }
         let ends = self
             .streams
             .counterpart(channel)
-            .map_or_else(Vec::new, |other| self.others(other, process));
+            .map_or_else(Vec::new, |other| self.others(other, at.process));
         if !ends.is_empty() {
             for end in ends {
-                self.step(channel, end, certain);
+                self.step(channel, end, at, true);
             }
         } else if !matches!(channel, Channel::Terminal(_) | Channel::Fifo { .. })
-            && let Some(maker) = self.streams.maker(process, channel)
+            && let Some(maker) = self.streams.maker(at.process, channel)
         {
-            self.step(channel, maker, false);
+            self.step(channel, maker, at, false);
         }
     }
 
@@ -236,17 +253,22 @@ impl Search<'_> {
             .collect()
     }
 
-    fn step(&mut self, channel: Channel, relay: ProcessKey, certain: bool) {
+    fn step(&mut self, channel: Channel, relay: ProcessKey, at: &Reached, seen: bool) {
         if self.visited.contains(&relay) || self.visited.len() >= VISITED_MAX {
             return;
         }
         self.visited.push(relay);
-        self.hops.push(Hop { channel, relay });
-        self.from(relay, certain);
-        self.hops.pop();
+        let mut hops = at.hops.clone();
+        hops.push(Hop { channel, relay });
+        self.next.push_back(Reached {
+            process: relay,
+            hops,
+            certain: at.certain && seen,
+        });
     }
 
-    fn reached(&mut self, connection: u64, certain: bool) {
+    fn connected(&mut self, connection: u64, at: &Reached, seen: bool) {
+        let certain = at.certain && seen;
         let known = self
             .found
             .iter()
@@ -256,7 +278,7 @@ impl Search<'_> {
         }
         self.found.push(Link {
             connection,
-            hops: self.hops.clone(),
+            hops: at.hops.clone(),
             certain,
         });
     }
