@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod detached;
 pub mod detect;
+pub mod drill;
 pub mod event;
 pub mod export;
 pub mod pipeline;

@@ -4,6 +4,7 @@
 //! usage or configuration; 3 the kernel or the system refuses something the command needs.
 
 pub mod doctor;
+pub mod drill;
 pub mod run;
 pub mod status;
 
@@ -29,6 +30,8 @@ enum Command {
     Run(run::Arguments),
     /// Say what this kernel allows, which hook serves which event, and what is missing.
     Doctor(doctor::Arguments),
+    /// Attack this machine, harmlessly, and see whether the sensor notices.
+    Drill(drill::Arguments),
     /// Ask the running sensor how it is.
     Status(status::Arguments),
 }
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Drill(arguments) => drill::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
     };
     match result {

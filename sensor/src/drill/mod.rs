@@ -1,0 +1,154 @@
+//! Drills: harmless attacks on this machine's own loopback, each the way an intruder would do
+//! it, to prove that the sensor sees them here. A drill has two sides: the implant, a process of
+//! its own that runs [`act`], and its master, who says a few words through it ([`master`]).
+//! Nothing leaves the machine and nothing is left behind.
+
+pub mod implant;
+pub mod master;
+mod net;
+
+pub use net::own_network;
+
+/// One drill.
+#[derive(Clone, Copy, Debug)]
+pub struct Drill {
+    /// What it is called.
+    pub name: &'static str,
+    /// What the implant does.
+    pub what: &'static str,
+    /// The rule that must raise an alert; all whose ids begin so.
+    pub rule: &'static str,
+    /// How the master reaches the implant.
+    pub line: Line,
+    /// How often it says something.
+    pub rounds: u32,
+    /// The implant's part.
+    pub act: fn(u16) -> std::io::Result<()>,
+}
+
+/// How master and implant talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// The implant calls out, over TCP.
+    Out,
+    /// The master calls in, over TCP.
+    In,
+    /// The implant calls out, over UDP.
+    Datagrams,
+}
+
+const SHELL: &str = "remote-shell.";
+
+/// All drills.
+pub const DRILLS: &[Drill] = &[
+    Drill {
+        name: "duplicated-socket",
+        what: "a shell has the socket as input and output, put there with dup2",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 1,
+        act: implant::duplicated_socket,
+    },
+    Drill {
+        name: "socket-at-zero",
+        what: "a shell has a socket that came to be its standard input by itself",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 1,
+        act: implant::socket_at_zero,
+    },
+    Drill {
+        name: "fcntl",
+        what: "a shell has the socket as input and output, put there with fcntl(F_DUPFD)",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 1,
+        act: implant::fcntl,
+    },
+    Drill {
+        name: "renamed-shell",
+        what: "a copy of the shell under another name has the socket as input and output",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 1,
+        act: implant::renamed_shell,
+    },
+    Drill {
+        name: "pipe-relay",
+        what: "a shell has pipes; the process that started it hands bytes on to the socket",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 1,
+        act: implant::pipe_relay,
+    },
+    Drill {
+        name: "separate-relay",
+        what: "a shell has pipes, and so has a relay beside it that has the socket (openssl, nc)",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 1,
+        act: implant::separate_relay,
+    },
+    Drill {
+        name: "late-connection",
+        what: "the same, but the relay connects long after the shell has started",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 1,
+        act: implant::late_connection,
+    },
+    Drill {
+        name: "fifo-relay",
+        what: "a shell and a relay are joined by a pipe one way and a fifo the other",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 1,
+        act: implant::fifo_relay,
+    },
+    Drill {
+        name: "unix-relay",
+        what: "a shell has a unix socket; who has its other end has the connection",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 1,
+        act: implant::unix_relay,
+    },
+    Drill {
+        name: "terminal-relay",
+        what: "a shell has a terminal; who has its master has the socket (socat, pty.spawn)",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 1,
+        act: implant::terminal_relay,
+    },
+    Drill {
+        name: "bind-shell",
+        what: "a process listens and gives the connection to a shell",
+        rule: SHELL,
+        line: Line::In,
+        rounds: 1,
+        act: implant::bind_shell,
+    },
+    Drill {
+        name: "datagrams",
+        what: "a shell has a UDP socket as input and output",
+        rule: SHELL,
+        line: Line::Datagrams,
+        rounds: 1,
+        act: implant::datagrams,
+    },
+    Drill {
+        name: "command-loop",
+        what: "a process runs each command it receives in a child; no shell has any socket",
+        rule: SHELL,
+        line: Line::Out,
+        rounds: 4,
+        act: implant::command_loop,
+    },
+];
+
+/// The drill of a name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Drill> {
+    DRILLS.iter().find(|drill| drill.name == name)
+}

