@@ -126,7 +126,8 @@ fn act(name: &str, port: u16) -> anyhow::Result<u8> {
 /// Does one drill and waits for its alert.
 fn hold(drill: &'static Drill, watcher: &mut Watcher) -> anyhow::Result<Outcome> {
     let master = Master::ready(drill.line)?;
-    let mut implant = Command::new(std::env::current_exe()?)
+    let program = planted(drill)?;
+    let mut implant = Command::new(&program)
         .args(["drill", "--act", drill.name, "--port"])
         .arg(master.port().to_string())
         .stdin(Stdio::null())
@@ -140,12 +141,26 @@ fn hold(drill: &'static Drill, watcher: &mut Watcher) -> anyhow::Result<Outcome>
         let _ = implant.kill();
     }
     implant.wait()?;
+    if drill.planted {
+        std::fs::remove_file(&program)?;
+    }
     let alert = watcher.alert(drill.rule, pid);
     Ok(Outcome {
         drill,
         obeyed,
         alert,
     })
+}
+
+/// The program that plays the implant.
+fn planted(drill: &Drill) -> std::io::Result<std::path::PathBuf> {
+    let itself = std::env::current_exe()?;
+    if !drill.planted {
+        return Ok(itself);
+    }
+    let copy = std::env::temp_dir().join(format!("drill-{}", std::process::id()));
+    std::fs::copy(itself, &copy)?;
+    Ok(copy)
 }
 
 /// A sensor that tells us of its alerts.

@@ -22,6 +22,9 @@ pub struct Drill {
     pub line: Line,
     /// How often it says something.
     pub rounds: u32,
+    /// The implant is a copy of this program in a directory for temporary files, where
+    /// intruders put theirs.
+    pub planted: bool,
     /// The implant's part.
     pub act: fn(u16) -> std::io::Result<()>,
 }
@@ -47,6 +50,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 1,
+        planted: false,
         act: implant::duplicated_socket,
     },
     Drill {
@@ -55,6 +59,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 1,
+        planted: false,
         act: implant::socket_at_zero,
     },
     Drill {
@@ -63,6 +68,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 1,
+        planted: false,
         act: implant::fcntl,
     },
     Drill {
@@ -71,6 +77,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 1,
+        planted: false,
         act: implant::renamed_shell,
     },
     Drill {
@@ -79,6 +86,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 1,
+        planted: false,
         act: implant::pipe_relay,
     },
     Drill {
@@ -87,6 +95,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 1,
+        planted: false,
         act: implant::separate_relay,
     },
     Drill {
@@ -95,6 +104,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 1,
+        planted: false,
         act: implant::late_connection,
     },
     Drill {
@@ -103,6 +113,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 1,
+        planted: false,
         act: implant::fifo_relay,
     },
     Drill {
@@ -111,6 +122,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 1,
+        planted: false,
         act: implant::unix_relay,
     },
     Drill {
@@ -119,6 +131,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 1,
+        planted: false,
         act: implant::terminal_relay,
     },
     Drill {
@@ -127,6 +140,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::In,
         rounds: 1,
+        planted: false,
         act: implant::bind_shell,
     },
     Drill {
@@ -135,6 +149,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Datagrams,
         rounds: 1,
+        planted: false,
         act: implant::datagrams,
     },
     Drill {
@@ -143,6 +158,7 @@ pub const DRILLS: &[Drill] = &[
         rule: SHELL,
         line: Line::Out,
         rounds: 4,
+        planted: true,
         act: implant::command_loop,
     },
 ];
