@@ -11,6 +11,8 @@ pub mod detached;
 pub mod detect;
 pub mod event;
 pub mod export;
+#[cfg(test)]
+mod page;
 pub mod pipeline;
 pub mod probe;
 pub mod status;
