@@ -58,6 +58,20 @@ pub fn text<'e>(event: &'e Event, name: &str) -> &'e str {
     field(event, name).as_str().unwrap_or_default()
 }
 
+/// Waits until a condition holds that nobody tells us of: what it is about happens in the kernel
+/// or in another process.
+///
+/// # Panics
+/// When it does not come to hold in time; `what` says what is wrong then.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// How to start the sensor.
 #[derive(Debug, Default)]
 pub struct Launch {
