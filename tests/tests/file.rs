@@ -96,18 +96,20 @@ fn a_file_is_closed_when_its_last_holder_is_gone() {
     for script in [
         "{ echo 1; } > $1; :",
         "exec 3> $1; echo 12 >&3",
-        "exec 3> $1; (sleep 0.2; echo 123 >&3) & exit",
+        "exec 3> $1 4<&0; (read word <&4; echo 123 >&3) & exit",
     ] {
-        // The last holder also holds our pipe, and lets go of it after the file.
-        let ended = Command::new("/bin/sh")
+        let mut shell = Command::new("/bin/sh")
             .args(["-c", script, "sh", &path])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap()
-            .wait_with_output()
             .unwrap();
-        assert!(ended.status.success());
+        let (kept_waiting, mut held) = (shell.stdin.take(), shell.stdout.take().unwrap());
+        assert!(shell.wait().unwrap().success());
+        // Now a child that outlives the shell may go on.
+        drop(kept_waiting);
+        // The last holder also holds our pipe, and lets go of it after the file.
+        held.read_to_end(&mut Vec::new()).unwrap();
     }
     let finished = files::stop(sensor).unwrap();
     assert_eq!(
@@ -151,10 +153,10 @@ fn reads_of_watched_files_are_reported_and_of_others_not() {
     fs::rename(place.at("new"), place.at("secret")).unwrap();
     fs::create_dir_all(place.at("users/bob/.keys")).unwrap();
     fs::write(place.at("users/bob/.keys/id"), "z").unwrap();
+    // An event is told after the sensor has learned from it and from all before it.
     sensor
         .wait_for(|event| text(event, "file.path") == place.text("users/bob/.keys/id"))
         .unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(300));
     fs::read(place.at("secret")).unwrap();
     fs::read(place.at("users/bob/.keys/id")).unwrap();
     let finished = files::stop(sensor).unwrap();
