@@ -321,7 +321,9 @@ impl Finished {
         lines
             .into_iter()
             .flatten()
-            .flat_map(|line| ["lost_ring", "lost_scratch"].map(|column| line.get(column)?.as_u64()))
+            .flat_map(|line| {
+                ["lost_ring", "lost_scratch", "lost_begun"].map(|column| line.get(column)?.as_u64())
+            })
             .flatten()
             .sum()
     }
