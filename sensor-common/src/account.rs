@@ -16,6 +16,8 @@ record! {
         pub lost_ring: u64,
         /// Of those, lost because all scratch slots of the CPU were in use.
         pub lost_scratch: u64,
+        /// Of those, lost because other threads pushed out what was noted when it began.
+        pub lost_begun: u64,
     }
 }
 
@@ -23,6 +25,6 @@ impl KindCount {
     /// Events of this kind that should have reached user space and did not.
     #[must_use]
     pub const fn lost(&self) -> u64 {
-        self.lost_ring + self.lost_scratch
+        self.lost_ring + self.lost_scratch + self.lost_begun
     }
 }

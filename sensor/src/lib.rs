@@ -12,6 +12,8 @@ pub mod detect;
 pub mod drill;
 pub mod event;
 pub mod export;
+#[cfg(test)]
+mod page;
 pub mod pipeline;
 pub mod probe;
 pub mod status;

@@ -245,6 +245,10 @@ impl<W: Write> Pipeline<W> {
                     line.lost_scratch - before.lost_scratch,
                     "too many programs at once on one CPU",
                 ),
+                (
+                    line.lost_begun - before.lost_begun,
+                    "too many threads at once in such operations",
+                ),
             ];
             for (count, reason) in reasons.into_iter().filter(|(count, _)| *count > 0) {
                 self.own(Action::Lost(Lost {

@@ -1,6 +1,7 @@
 //! Drives the real sensor for end-to-end tests: starts the binary, reads its JSON lines as
 //! they come, stops it, and hands over the final account. Knows nothing of what is tested.
 
+pub mod files;
 pub mod network;
 pub mod plan;
 pub mod uring;
@@ -55,6 +56,20 @@ pub fn field<'e>(event: &'e Event, name: &str) -> &'e Value {
 #[must_use]
 pub fn text<'e>(event: &'e Event, name: &str) -> &'e str {
     field(event, name).as_str().unwrap_or_default()
+}
+
+/// Waits until a condition holds that nobody tells us of: what it is about happens in the kernel
+/// or in another process.
+///
+/// # Panics
+/// When it does not come to hold in time; `what` says what is wrong then.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// How to start the sensor.
@@ -306,7 +321,9 @@ impl Finished {
         lines
             .into_iter()
             .flatten()
-            .flat_map(|line| ["lost_ring", "lost_scratch"].map(|column| line.get(column)?.as_u64()))
+            .flat_map(|line| {
+                ["lost_ring", "lost_scratch", "lost_begun"].map(|column| line.get(column)?.as_u64())
+            })
             .flatten()
             .sum()
     }

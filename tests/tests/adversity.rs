@@ -10,10 +10,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use sensor_tests::{Launch, PATIENCE, field, sensor_binary, skip, text};
+use sensor_tests::{Launch, eventually, field, sensor_binary, skip, text};
 
 fn sensor(arguments: &[&str]) -> Output {
     Command::new(sensor_binary().unwrap())
@@ -58,15 +58,6 @@ fn links() -> Vec<u32> {
         }
         ids.push(attr.next);
         attr.start = attr.next;
-    }
-}
-
-/// Waits until a condition holds; what is waited for happens in another process.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -170,34 +161,25 @@ fn nothing_stays_attached_after_a_kill() {
     });
 }
 
+/// A sensor that writes to a pipe of ours, and has written the first byte.
+fn writing_to_us(directory: &Path, events: &str) -> (Child, ChildStdout) {
+    let mut child = Command::new(sensor_binary().unwrap())
+        .args(["run", "--output", "json", "--events", events])
+        .arg("--runtime-directory")
+        .arg(directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 1]).unwrap();
+    (child, stdout)
+}
+
 #[test]
 fn it_starts_again_after_a_kill_in_the_same_directory() {
     let directory = tempfile::tempdir().unwrap();
-    let start = || {
-        let mut child = Command::new(sensor_binary().unwrap())
-            .args([
-                "run",
-                "--output",
-                "json",
-                "--events",
-                "process.exec",
-                "--runtime-directory",
-                directory.path().to_str().unwrap(),
-            ])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut first = [0; 1];
-        child
-            .stdout
-            .as_mut()
-            .unwrap()
-            .read_exact(&mut first)
-            .unwrap();
-        child
-    };
     for _ in 0..2 {
-        let mut child = start();
+        let (mut child, _stdout) = writing_to_us(directory.path(), "process.exec");
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -206,21 +188,7 @@ fn it_starts_again_after_a_kill_in_the_same_directory() {
 #[test]
 fn it_ends_when_nobody_reads_any_more() {
     let directory = tempfile::tempdir().unwrap();
-    let mut child = Command::new(sensor_binary().unwrap())
-        .args([
-            "run",
-            "--output",
-            "json",
-            "--events",
-            "process.exec",
-            "--runtime-directory",
-            directory.path().to_str().unwrap(),
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    stdout.read_exact(&mut [0; 1]).unwrap();
+    let (mut child, stdout) = writing_to_us(directory.path(), "process.exec");
     drop(stdout);
     eventually("it went on without a reader", || {
         let _ = Command::new("/bin/true").status();
@@ -233,22 +201,7 @@ fn it_ends_when_nobody_reads_any_more() {
 #[test]
 fn it_stops_when_the_reader_has_stopped_reading() {
     let directory = tempfile::tempdir().unwrap();
-    let mut child = Command::new(sensor_binary().unwrap())
-        .args([
-            "run",
-            "--output",
-            "json",
-            "--events",
-            "file.open,file.close",
-            "--runtime-directory",
-            directory.path().to_str().unwrap(),
-        ])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    stdout.read_exact(&mut [0; 1]).unwrap();
+    let (mut child, stdout) = writing_to_us(directory.path(), "file.open,file.close");
     // More than pipe, queue and ring hold: nobody of the sensor's own can go on either.
     for _ in 0..25_000 {
         std::fs::File::create(directory.path().join("x")).unwrap();
@@ -394,7 +347,7 @@ fn a_changed_configuration_is_taken_over_while_it_runs_and_a_broken_one_is_not()
         );
         std::fs::write(&inside, "x").unwrap();
         std::fs::write(&outside, "x").unwrap();
-        let is_at = |event: &sensor_tests::Event, path: &std::path::Path| {
+        let is_at = |event: &sensor_tests::Event, path: &Path| {
             text(event, "file.path") == path.to_str().unwrap()
         };
         running.wait_for(|event| is_at(event, &outside)).unwrap();

@@ -10,9 +10,6 @@ use anyhow::{Result, bail};
 use crate::workspace::Workspace;
 use crate::{exec, setup, test};
 
-/// Pinned, so that a new release cannot fail a change that has nothing to do with it.
-const CARGO_DENY: &str = "0.20.2";
-
 type Check = fn(&Workspace) -> Result<()>;
 
 /// `cargo xtask ci`
@@ -84,27 +81,7 @@ fn documentation(workspace: &Workspace) -> Result<()> {
 /// Licences, sources and bans. The advisory database lives on a git host that a build machine
 /// need not reach, so advisories are a job of their own: `cargo deny check advisories`.
 fn dependencies(workspace: &Workspace) -> Result<()> {
-    let deny = match exec::which("cargo-deny") {
-        Some(deny) => deny,
-        None => {
-            let tools = workspace.target("tools")?;
-            let deny = tools.join("bin/cargo-deny");
-            if !deny.exists() {
-                println!("ci: building cargo-deny {CARGO_DENY}; takes some minutes, once");
-                let mut cargo = workspace.cargo();
-                cargo.args([
-                    "install",
-                    "cargo-deny",
-                    "--version",
-                    &format!("={CARGO_DENY}"),
-                    "--locked",
-                    "--root",
-                ]);
-                exec::run(cargo.arg(&tools).current_dir("/"))?;
-            }
-            deny
-        }
-    };
+    let deny = setup::cargo_deny(workspace)?;
     let mut command = Command::new(deny);
     command.current_dir(workspace.root());
     exec::run(command.args([

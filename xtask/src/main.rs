@@ -8,6 +8,7 @@ mod build;
 mod ci;
 mod debian;
 mod exec;
+mod fuzz;
 mod run;
 mod setup;
 mod tally;
@@ -42,6 +43,8 @@ enum Task {
     Vm(vm::Args),
     /// Run every test: units, end-to-end on this kernel, end-to-end on the kernel matrix
     Test(test::Args),
+    /// Run the fuzz targets: everything that reads bytes from outside
+    Fuzz(fuzz::Args),
     /// Show what the sensor costs, beside none and beside its peers
     Bench(bench::Args),
     /// Check format, lints, dependencies and documentation, then run every test
@@ -65,6 +68,7 @@ fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
         Task::Run(args) => run::run(workspace, &args).map(done),
         Task::Vm(args) => vm::run(workspace, &args),
         Task::Test(args) => test::run(workspace, &args),
+        Task::Fuzz(args) => fuzz::run(workspace, &args),
         Task::Bench(args) => bench::run(workspace, &args),
         Task::Ci(args) => ci::run(workspace, &args),
     }

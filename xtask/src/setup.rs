@@ -4,11 +4,12 @@
 
 mod apt;
 mod linker;
+mod tool;
 mod toolchain;
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -110,6 +111,51 @@ pub(crate) fn for_vm<'a>(packages: impl Iterator<Item = &'a str>) -> Result<()> 
         return Ok(());
     }
     apt::ensure(&missing, "to boot test kernels", say)
+}
+
+/// Pinned, so that a new release cannot fail a change that has nothing to do with it.
+const CARGO_DENY: &str = "0.20.2";
+const CARGO_FUZZ: &str = "0.13.2";
+
+/// The checker of licences and dependencies.
+pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
+    tool::ensure(workspace, "cargo-deny", CARGO_DENY, Say { findings: false })
+}
+
+/// What fuzzing takes.
+pub(crate) struct Fuzzer {
+    /// cargo-fuzz.
+    pub(crate) program: PathBuf,
+    /// The sanitizer to build with, as cargo-fuzz names it.
+    pub(crate) sanitizer: &'static str,
+}
+
+/// What `cargo xtask fuzz` needs on top: cargo-fuzz, and a C++ compiler for libFuzzer.
+pub(crate) fn for_fuzzing(workspace: &Workspace) -> Result<Fuzzer> {
+    let say = Say { findings: false };
+    quietly(workspace)?;
+    linker::cpp(say)?;
+    let program = tool::ensure(workspace, "cargo-fuzz", CARGO_FUZZ, say)?;
+    let sanitizer = if has_address_sanitizer()? {
+        "address"
+    } else {
+        say.doing(
+            "this compiler comes without the address sanitizer (rustup's have it); fuzzing without",
+        );
+        "none"
+    };
+    Ok(Fuzzer { program, sanitizer })
+}
+
+/// Whether the compiler for the host brings the sanitizer's library, as rustup's do and Debian's
+/// does not.
+fn has_address_sanitizer() -> Result<bool> {
+    let libraries = exec::output(Command::new("rustc").args(["--print", "target-libdir"]))?;
+    let entries = fs::read_dir(libraries.trim()).context("cannot list the compiler's libraries")?;
+    Ok(entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().ends_with("_rt.asan.a")
+    }))
 }
 
 /// File systems that tests and people expect to be mounted on this machine. The sensor copes

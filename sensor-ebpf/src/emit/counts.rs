@@ -42,6 +42,13 @@ pub(super) fn lost_scratch(kind: u16) {
     count(kind, |count| &raw mut count.lost_scratch);
 }
 
+/// Counts an event of which too much was forgotten before it was over; it was not seen yet.
+#[inline(always)]
+pub fn lost_begun(kind: u16) {
+    seen(kind);
+    count(kind, |count| &raw mut count.lost_begun);
+}
+
 #[inline(always)]
 fn count(kind: u16, column: impl FnOnce(&mut KindCount) -> *mut u64) {
     if let Some(count) = COUNTS.get_ptr_mut(u32::from(kind)) {

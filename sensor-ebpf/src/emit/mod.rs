@@ -18,7 +18,7 @@ use sensor_common::record::{HEADER_OWNER_UNKNOWN, Header, Subject, VERSION};
 
 use self::scratch::{FIXED_MAX, Slot};
 
-pub use self::counts::{filtered, seen};
+pub use self::counts::{filtered, lost_begun, seen};
 pub use self::tail::{Path, Tail};
 
 /// Ring sizes here are placeholders; user space sets them at load.

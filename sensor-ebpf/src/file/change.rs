@@ -8,7 +8,7 @@
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::LruHashMap;
+use aya_ebpf::maps::{Array, LruHashMap};
 use sensor_common::exec::FileIdentity;
 use sensor_common::file::FileChange;
 use sensor_common::kind::LANE_FILE;
@@ -73,9 +73,35 @@ impl Pending {
 /// More than threads that are inside such an operation at one time.
 const THREADS: u32 = 4096;
 
-/// Operations that have begun, by thread.
+/// Operations that have begun, by thread. Entries stay for the thread's next operation, and the
+/// least recently used makes room for that of a new thread.
 #[map]
 static PENDING: LruHashMap<u64, Pending> = LruHashMap::with_max_entries(THREADS, 0);
+
+/// A power of two; process ids are given out in sequence, so threads share a slot only when so
+/// many lie between them.
+const SLOTS: u32 = 16_384;
+
+/// What a thread has begun.
+#[repr(C)]
+struct Begun {
+    dentry: usize,
+    thread: u32,
+    kind: u32,
+}
+
+/// What each thread has begun: an entry of [`PENDING`] can be pushed out by those of other
+/// threads before the operation is over, and this tells such a loss from operations that never
+/// begin, which file systems do on their own layers. Plain slots by thread, of which a later
+/// thread may take one over; then that loss alone is not counted.
+#[map]
+static BEGUN: Array<Begun> = Array::with_max_entries(SLOTS, 0);
+
+/// The slot of a thread.
+#[inline(always)]
+fn slot(thread: u64) -> Option<*mut Begun> {
+    BEGUN.get_ptr_mut(thread as u32 & (SLOTS - 1))
+}
 
 /// What a new entry of [`PENDING`] is made of.
 static NOTHING: Pending = Pending {
@@ -121,6 +147,15 @@ fn thread() -> u64 {
 #[inline(always)]
 pub(super) fn begin(kind: u16, mnt: Address, dentry: Address, fill: impl FnOnce(&mut Pending)) {
     let thread = thread();
+    if let Some(slot) = slot(thread) {
+        let begun = Begun {
+            dentry: dentry.addr(),
+            thread: thread as u32,
+            kind: u32::from(kind),
+        };
+        // SAFETY: an element of the map, of numbers only, whoever else writes there.
+        unsafe { slot.write(begun) };
+    }
     let mut place = PENDING.get_ptr_mut(thread);
     if place.is_none() {
         let _ = PENDING.insert(thread, &NOTHING, 0);
@@ -142,18 +177,47 @@ pub(super) fn begin(kind: u16, mnt: Address, dentry: Address, fill: impl FnOnce(
 #[inline(always)]
 pub(super) fn end(kind: u16, dentry: Address, result: i32) -> Option<&'static Pending> {
     const EWOULDBLOCK: i32 = 11;
+    if result == -EWOULDBLOCK {
+        return None;
+    }
     let thread = thread();
+    let begun = has_begun(kind, thread, dentry);
+    let found = find(kind, thread, dentry);
+    if found.is_none() && begun && result == 0 {
+        emit::lost_begun(kind);
+    }
+    let pending = found?;
+    pending.kind = 0;
+    (result == 0).then_some(pending)
+}
+
+/// Whether this thread has begun this; not any more after that.
+#[inline(always)]
+fn has_begun(kind: u16, thread: u64, dentry: Address) -> bool {
+    let Some(slot) = slot(thread) else {
+        return false;
+    };
+    // SAFETY: as in `begin`.
+    let begun = unsafe { &mut *slot };
+    let is_it = begun.kind == u32::from(kind)
+        && begun.thread == thread as u32
+        && begun.dentry == dentry.addr();
+    if is_it {
+        begun.kind = 0;
+    }
+    is_it
+}
+
+/// What was kept of it.
+#[inline(always)]
+fn find(kind: u16, thread: u64, dentry: Address) -> Option<&'static mut Pending> {
     let place = PENDING.get_ptr_mut(thread)?;
     // SAFETY: as in `begin`.
     let pending = unsafe { &mut *place };
     let is_it = pending.kind == u32::from(kind)
         && pending.thread == thread as u32
         && pending.dentry == dentry.addr();
-    if !is_it || result == -EWOULDBLOCK {
-        return None;
-    }
-    pending.kind = 0;
-    (result == 0).then_some(pending)
+    is_it.then_some(pending)
 }
 
 /// Counts, filters and reports a change. `inode` is one of the file system it happened in;

@@ -78,7 +78,7 @@ fn text(report: &Value) -> String {
             number("seen"),
             number("filtered"),
             number("submitted"),
-            number("lost_ring") + number("lost_scratch"),
+            number("lost_ring") + number("lost_scratch") + number("lost_begun"),
             number("read"),
             number("delivered"),
         ));

@@ -43,6 +43,7 @@ impl KernelSide {
             sum.submitted += count.submitted;
             sum.lost_ring += count.lost_ring;
             sum.lost_scratch += count.lost_scratch;
+            sum.lost_begun += count.lost_begun;
         }
         Ok(sum)
     }
@@ -131,6 +132,8 @@ pub struct Line {
     pub lost_ring: u64,
     /// Lost: no scratch slot.
     pub lost_scratch: u64,
+    /// Lost: what was noted when it began was pushed out.
+    pub lost_begun: u64,
     /// Read from a ring.
     pub read: u64,
     /// Handed to the output.
@@ -151,7 +154,7 @@ impl Line {
     /// Events that should have come and did not.
     #[must_use]
     pub const fn lost(&self) -> u64 {
-        self.lost_ring + self.lost_scratch
+        self.lost_ring + self.lost_scratch + self.lost_begun
     }
 }
 
@@ -191,6 +194,7 @@ impl Account {
                 submitted: count.submitted,
                 lost_ring: count.lost_ring,
                 lost_scratch: count.lost_scratch,
+                lost_begun: count.lost_begun,
                 read: value(&user.read, *number),
                 delivered: value(&user.delivered, *number),
                 suppressed: value(&user.suppressed, *number),

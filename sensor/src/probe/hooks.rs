@@ -10,7 +10,7 @@ use std::path::Path;
 use sensor_common::kind;
 
 /// How a program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Attach {
     /// BTF tracepoint of this name.
     Tracepoint(&'static str),
@@ -52,6 +52,14 @@ pub struct Hook {
     pub attach: Attach,
     /// Left out, without harm, where the kernel was built without that function.
     pub optional: bool,
+}
+
+impl Hook {
+    /// What tells it from others: the program and where it goes.
+    #[must_use]
+    pub fn key(&self) -> (&'static str, Attach) {
+        (self.program, self.attach)
+    }
 }
 
 /// One way to serve: all its hooks are needed.

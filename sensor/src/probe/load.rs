@@ -1,13 +1,15 @@
 //! Loads the embedded object and attaches its programs, way by way (see `hooks`), recording
 //! what the kernel took and what it refused.
 
+mod program;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError};
+use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, VerifierLogLevel};
 use thiserror::Error;
 use zerocopy::IntoBytes;
@@ -18,6 +20,7 @@ use super::facts::{FactsError, KernelFacts};
 use super::hooks::{Attach, Hook, SERVICES, Service, Way};
 use super::perf::{Attached, Tracefs};
 use super::selection::Selection;
+use program::{Refusal, describe, ensure_loaded, unload};
 
 /// The programs, built by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-ebpf.o"));
@@ -192,6 +195,7 @@ pub fn load(
             Trampolines::Use => Ok(()),
             Trampolines::Avoid => Err("switched off in the configuration".to_owned()),
         },
+        refused: BTreeMap::new(),
         tracefs: None,
         attached: Vec::new(),
     };
@@ -223,6 +227,8 @@ struct Hooker<'a> {
     types: &'a AyaBtf,
     /// Whether the kernel has trampolines, or why not.
     trampolines: Result<(), String>,
+    /// What was asked of the kernel in vain; it is not asked again.
+    refused: BTreeMap<(&'static str, Attach), Refusal>,
     /// Opened when first needed.
     tracefs: Option<Tracefs>,
     /// By name of the program; what is attached past the loader library.
@@ -243,26 +249,21 @@ impl Hooker<'_> {
         let (Some(hook), Ok(())) = (hook, &self.trampolines) else {
             return;
         };
-        let Some(program) = self.ebpf.program_mut(hook.program) else {
-            return;
-        };
-        if let Err(error) = ensure_loaded(program, hook.attach, self.types)
-            && is_kernel_policy(&error)
-        {
-            self.trampolines = Err(describe(&error));
+        if let Err(refusal @ Refusal::Policy(_)) = self.loaded(hook) {
+            self.trampolines = Err(refusal.to_string());
         }
     }
 
     /// Has the kernel verify the programs that will be wanted, on all CPUs at once: that is most
-    /// of the time a start takes. What is refused here is refused again, and reported, when its
-    /// turn comes.
+    /// of the time a start takes. What is refused here is reported when its turn comes.
     fn preload(&mut self, services: &[&Service]) {
         let usable = |way: &&Way| self.trampolines.is_ok() || !way.uses_trampolines();
-        let wanted: BTreeMap<&str, Attach> = services
+        let wanted: BTreeMap<&str, &Hook> = services
             .iter()
             .filter_map(|service| service.ways.iter().find(usable))
             .flat_map(|way| way.hooks)
-            .map(|hook| (hook.program, hook.attach))
+            .filter(|hook| !self.refused.contains_key(&hook.key()))
+            .map(|hook| (hook.program, hook))
             .collect();
         let types = self.types;
         let programs = self
@@ -271,9 +272,13 @@ impl Hooker<'_> {
             .filter_map(|(name, program)| Some((program, *wanted.get(name)?)));
         let queue = Mutex::new(programs);
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let refused = Mutex::new(&mut self.refused);
         let work = || {
-            while let Some((program, attach)) = next() {
-                let _ = ensure_loaded(program, attach, types);
+            while let Some((program, hook)) = next() {
+                if let Err(refusal) = ensure_loaded(program, hook, types) {
+                    let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+                    refused.insert(hook.key(), refusal);
+                }
             }
         };
         let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -337,13 +342,26 @@ impl Hooker<'_> {
         }
     }
 
+    /// The program of a hook, as the kernel has verified it.
+    fn loaded(&mut self, hook: &Hook) -> Result<&mut Program, Refusal> {
+        if let Some(refusal) = self.refused.get(&hook.key()) {
+            return Err(refusal.clone());
+        }
+        let Some(program) = self.ebpf.program_mut(hook.program) else {
+            return Err(Refusal::Missing(hook.program));
+        };
+        match ensure_loaded(program, hook, self.types) {
+            Ok(()) => Ok(program),
+            Err(refusal) => {
+                self.refused.insert(hook.key(), refusal.clone());
+                Err(refusal)
+            }
+        }
+    }
+
     fn attach(&mut self, hook: &Hook) -> Result<(), String> {
-        let (name, types) = (hook.program, self.types);
-        let program = self
-            .ebpf
-            .program_mut(name)
-            .ok_or_else(|| format!("no program {name} in the object; this build is broken"))?;
-        ensure_loaded(program, hook.attach, types).map_err(|error| describe(&error))?;
+        let name = hook.program;
+        let program = self.loaded(hook).map_err(|refusal| refusal.to_string())?;
         match (hook.attach, program) {
             (_, Program::BtfTracePoint(program)) => program.attach().map(drop),
             (_, Program::FEntry(program)) => program.attach().map(drop),
@@ -368,11 +386,7 @@ impl Hooker<'_> {
             (Attach::SyscallExit(calls), Program::TracePoint(_)) => {
                 return self.attach_to_calls(name, "sys_exit", calls);
             }
-            (_, _) => {
-                return Err(format!(
-                    "program {name} is of another type; this build is broken"
-                ));
-            }
+            (_, _) => return Err(Refusal::misfit(hook).to_string()),
         }
         .map_err(|error| describe(&error))
     }
@@ -390,9 +404,7 @@ impl Hooker<'_> {
             none => none.insert(Tracefs::open().map_err(|error| format!("no tracefs: {error}"))?),
         };
         let Some(Program::TracePoint(program)) = self.ebpf.program_mut(name) else {
-            return Err(format!(
-                "no tracepoint program {name} in the object; this build is broken"
-            ));
+            return Err(Refusal::Missing(name).to_string());
         };
         let fd = program.fd().map_err(|error| describe(&error))?.as_fd();
         for (at, call) in calls.iter().enumerate() {
@@ -416,77 +428,4 @@ impl Hooker<'_> {
 
 fn cgroup_root() -> Result<std::fs::File, String> {
     cgroup::root().map_err(|error| error.to_string())
-}
-
-/// Has the kernel verify a program, unless it has done so.
-fn ensure_loaded(
-    program: &mut Program,
-    attach: Attach,
-    types: &AyaBtf,
-) -> Result<(), ProgramError> {
-    if program.fd().is_ok() {
-        return Ok(());
-    }
-    match (attach, program) {
-        (Attach::Tracepoint(target), Program::BtfTracePoint(program)) => {
-            program.load(target, types)
-        }
-        (Attach::Fentry(target), Program::FEntry(program)) => program.load(target, types),
-        (Attach::Fexit(target), Program::FExit(program)) => program.load(target, types),
-        (Attach::Cgroup(_), Program::CgroupSock(program)) => program.load(),
-        (Attach::Cgroup(_), Program::CgroupSockAddr(program)) => program.load(),
-        (Attach::Cgroup(_), Program::CgroupSkb(program)) => program.load(),
-        (Attach::SyscallEnter(_) | Attach::SyscallExit(_), Program::TracePoint(program)) => {
-            program.load()
-        }
-        // Found out, and said, when it is attached.
-        (_, _) => Ok(()),
-    }
-}
-
-/// Whether the kernel refused a program without looking at it.
-fn is_kernel_policy(error: &ProgramError) -> bool {
-    matches!(error, ProgramError::LoadError { io_error, verifier_log }
-        if io_error.kind() == ErrorKind::PermissionDenied && verifier_log.to_string().is_empty())
-}
-
-/// Takes a program out of the kernel, and so off its hook.
-fn unload(program: &mut Program) {
-    // Not loaded is fine: that is what is wanted.
-    let _ = match program {
-        Program::BtfTracePoint(program) => program.unload(),
-        Program::FEntry(program) => program.unload(),
-        Program::FExit(program) => program.unload(),
-        Program::TracePoint(program) => program.unload(),
-        Program::CgroupSkb(program) => program.unload(),
-        Program::CgroupSock(program) => program.unload(),
-        Program::CgroupSockAddr(program) => program.unload(),
-        _ => Ok(()),
-    };
-}
-
-/// The kernel's words on one line; the whole verifier log goes to the debug log.
-fn describe(error: &ProgramError) -> String {
-    if let ProgramError::LoadError {
-        io_error,
-        verifier_log,
-    } = error
-    {
-        tracing::debug!(%verifier_log, "the verifier refused a program");
-        // Without a word from the verifier, it is the kernel that does not want such programs.
-        let who = if verifier_log.to_string().is_empty() {
-            "the kernel"
-        } else {
-            "the verifier"
-        };
-        return format!("refused by {who}: {io_error}");
-    }
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -169,7 +169,7 @@ impl<'a> Sensor<'a> {
             resident: self.memory("VmRSS:")?,
             peak: self.memory("VmHWM:")?,
             events: column(account, "submitted"),
-            lost: ["lost_ring", "lost_scratch"]
+            lost: ["lost_ring", "lost_scratch", "lost_begun"]
                 .map(|name| column(account, name))
                 .into_iter()
                 .chain(["malformed", "unwritten"].map(|name| number(account, name)))

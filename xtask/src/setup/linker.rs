@@ -37,9 +37,7 @@ pub(super) fn ensure(workspace: &Workspace, toolchain: &Toolchain, say: Say) -> 
         return Ok(linker);
     }
 
-    if links_cpp().is_none() {
-        apt::ensure(&["g++"], "to build the BPF linker", say)?;
-    }
+    cpp(say)?;
     say.doing(&format!(
         "building bpf-linker {VERSION} with LLVM {major}; takes a minute"
     ));
@@ -84,7 +82,15 @@ pub(super) fn ensure(workspace: &Workspace, toolchain: &Toolchain, say: Say) -> 
     Ok(linker)
 }
 
-/// The C++ library LLVM needs at link time.
+/// A C++ compiler with its library, which LLVM and libFuzzer are written for.
+pub(super) fn cpp(say: Say) -> Result<()> {
+    if exec::which("c++").is_some() && links_cpp().is_some() {
+        return Ok(());
+    }
+    apt::ensure(&["g++"], "to build what is written in C++", say)
+}
+
+/// The C++ library, needed at link time.
 fn links_cpp() -> Option<String> {
     let path = exec::output(Command::new("cc").arg("-print-file-name=libstdc++.so")).ok()?;
     path.starts_with('/').then_some(path)

@@ -57,17 +57,10 @@ fn row(service: &Service, at: usize, way: &Way) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page;
 
     #[test]
     fn the_documentation_is_current() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/hooks.md");
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(path, documentation()).unwrap();
-        }
-        assert_eq!(
-            std::fs::read_to_string(path).unwrap_or_default(),
-            documentation(),
-            "run with UPDATE_DOCS=1"
-        );
+        page::assert_current("hooks.md", &documentation());
     }
 }
