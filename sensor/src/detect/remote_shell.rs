@@ -83,11 +83,13 @@ impl RemoteShells {
         let key = process.key;
         match &event.action {
             Action::Exec(exec) => {
-                if self.suspects.executed(event, process, exec) {
-                    self.examine(key, event, host, reported, found);
-                    // It may be the relay that others waited for.
-                    self.examine_joined(key, event, host, reported, found);
+                let joined = self.suspects.executed(event, process, exec);
+                if !joined {
+                    return;
                 }
+                self.examine(key, event, host, reported, found);
+                // It may be the relay that others waited for.
+                self.examine_joined(key, event, host, reported, found);
             }
             Action::TcpConnect(_)
             | Action::TcpAccept(_)
