@@ -11,7 +11,7 @@ use super::bpf;
 use super::load::{Sample, WORKLOADS, Workload};
 use super::sensor::{Cost, Sensor};
 use super::statistics::{Spread, ratios};
-use super::table::{Table, hundredths, megabytes, percent, ratio, time, verdict};
+use crate::table::{Table, hundredths, megabytes, percent, ratio, time, verdict};
 use super::{Bench, Part};
 
 /// With whom the work is done.

@@ -14,7 +14,7 @@ use super::bpf::{Programs, Runs, Statistics};
 use super::load::WORKLOADS;
 use super::sensor::Sensor;
 use super::statistics::quantile;
-use super::table::{Table, time, verdict};
+use crate::table::{Table, time, verdict};
 use super::{Bench, Part};
 
 /// Single operations to look at.
