@@ -53,6 +53,9 @@ enum Task {
     Bench(bench::Args),
     /// Run real reverse and bind shells, and show which of them the sensor catches
     Payloads(payloads::Args),
+    /// Inside of a cage, for `payloads` only
+    #[command(hide = true)]
+    PayloadCage(payloads::cage::Args),
     /// Check format, lints, dependencies and documentation, then run every test
     Ci(ci::Args),
 }
@@ -77,6 +80,7 @@ fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
         Task::Fuzz(args) => fuzz::run(workspace, &args),
         Task::Bench(args) => bench::run(workspace, &args),
         Task::Payloads(args) => payloads::run(workspace, &args),
+        Task::PayloadCage(args) => payloads::cage::run(&args),
         Task::Ci(args) => ci::run(workspace, &args),
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::io;
 use std::ptr;
 
-/// mount(2) without data.
+/// mount(2), with data where the kind of file system takes some.
 ///
 /// # Safety
 /// To be called in a mount namespace of one's own, or everybody sees it.
@@ -14,6 +14,7 @@ pub(crate) unsafe fn mount(
     target: &CStr,
     kind: Option<&CStr>,
     flags: libc::c_ulong,
+    data: Option<&CStr>,
 ) -> io::Result<()> {
     let pointer = |text: Option<&CStr>| text.map_or(ptr::null(), CStr::as_ptr);
     // SAFETY: terminated strings that live through the call.
@@ -23,7 +24,7 @@ pub(crate) unsafe fn mount(
             target.as_ptr(),
             pointer(kind),
             flags,
-            ptr::null(),
+            pointer(data).cast(),
         )
     })
 }

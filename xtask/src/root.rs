@@ -114,12 +114,12 @@ impl Mounts {
         unsafe {
             check(libc::unshare(libc::CLONE_NEWNS))?;
             // Before anything else: from here on no mount of ours reaches anybody.
-            mount(None, c"/", None, libc::MS_REC | libc::MS_PRIVATE)?;
-            mount(Some(c"proc"), &self.proc, Some(c"proc"), 0)?;
-            mount(Some(c"/sys"), &self.sys, None, bind)?;
+            mount(None, c"/", None, libc::MS_REC | libc::MS_PRIVATE, None)?;
+            mount(Some(c"proc"), &self.proc, Some(c"proc"), 0, None)?;
+            mount(Some(c"/sys"), &self.sys, None, bind, None)?;
             // Mostly it is there already.
-            let _ = mount(Some(c"tracefs"), &self.tracing, Some(c"tracefs"), 0);
-            mount(Some(c"tmpfs"), &self.dev, Some(c"tmpfs"), 0)?;
+            let _ = mount(Some(c"tracefs"), &self.tracing, Some(c"tracefs"), 0, None);
+            mount(Some(c"tmpfs"), &self.dev, Some(c"tmpfs"), 0, None)?;
             for (path, number) in &self.devices {
                 check(libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, *number))?;
             }

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use super::bpf::Programs;
 use super::load::{WORKLOADS, Workload};
 use super::statistics::{Spread, ratios};
-use crate::table::{Table, ratio};
 use super::{Bench, Part};
 use crate::exec::{self, end_with_us, terminate};
+use crate::table::{Table, ratio};
 use crate::workspace::Workspace;
 use root::Root;
 

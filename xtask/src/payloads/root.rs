@@ -88,8 +88,7 @@ impl Root {
     /// needs the package of one particular. Name of the alternative, and where it must point.
     pub(super) fn alternatives(&self, payload: &Payload) -> BTreeMap<String, String> {
         let mut files = BTreeSet::new();
-        for package in self.packages(payload) {
-            let list = self.0.path(&format!("/var/lib/dpkg/info/{package}.list"));
+        for list in self.lists(payload) {
             let list = fs::read_to_string(list).unwrap_or_default();
             files.extend(list.lines().map(str::to_owned));
         }
@@ -107,27 +106,32 @@ impl Root {
         choice
     }
 
-    /// The packages of a payload that are in here, the first where there is a choice.
-    fn packages<'p>(&self, payload: &'p Payload) -> impl Iterator<Item = &'p str> {
+    /// What the packages of a payload consist of, the first that is in here where there is a choice.
+    fn lists(&self, payload: &Payload) -> impl Iterator<Item = PathBuf> {
+        payload
+            .needs_pkg
+            .iter()
+            .filter_map(|choice| choice.split('|').find_map(|package| self.list(package)))
+    }
+
+    /// The list of a package's files, if it is in here.
+    fn list(&self, package: &str) -> Option<PathBuf> {
         let info = self.0.path("/var/lib/dpkg/info");
-        payload.needs_pkg.iter().filter_map(move |choice| {
-            choice
-                .split('|')
-                .find(|package| info.join(format!("{package}.list")).exists())
-        })
+        [format!("{package}.list"), format!("{package}:amd64.list")]
+            .map(|name| info.join(name))
+            .into_iter()
+            .find(|path| path.exists())
     }
 
     /// The packages of a payload that Debian does not have.
     pub(super) fn missing<'p>(&self, payload: &'p Payload) -> Vec<&'p str> {
-        let info = self.0.path("/var/lib/dpkg/info");
-        let is_here = |package: &str| {
-            info.join(format!("{package}.list")).exists()
-                || info.join(format!("{package}:amd64.list")).exists()
+        let is_here = |choice: &&str| {
+            choice
+                .split('|')
+                .any(|package| self.list(package).is_some())
         };
         let needs = payload.needs_pkg.iter().map(String::as_str);
-        needs
-            .filter(|choice| !choice.split('|').any(is_here))
-            .collect()
+        needs.filter(|choice| !is_here(choice)).collect()
     }
 }
 
@@ -183,7 +187,9 @@ fn configure(root: &root::Root, archives: &[PathBuf]) -> Result<()> {
         exec::output(&mut command)
     };
     dpkg(&["--unpack", "--recursive", "/archives"])?;
-    dpkg(&["--configure", "--pending"])?;
+    let configure = || dpkg(&["--configure", "--pending"]);
+    // A script may fail because it wants what a later one makes.
+    configure().or_else(|_| configure())?;
     let _ = fs::remove_dir_all(&place);
     Ok(())
 }
