@@ -136,8 +136,8 @@ impl Post {
         let post = self.clone();
         thread::spawn(move || {
             while let Some(stream) = next(&listener, &post.over) {
-                if post.clone().take(stream, wire).is_err() {
-                    return;
+                if let Err(error) = post.clone().take(stream, wire) {
+                    println!("payloads: a connection was dropped: {error:#}");
                 }
             }
         });

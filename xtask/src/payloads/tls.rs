@@ -47,15 +47,17 @@ impl Side {
         over: &Arc<AtomicBool>,
     ) -> Result<(ChildStdin, ChildStdout)> {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let path = self.scratch.join(format!("{number}.socket"));
+        let name = format!("{number}.socket");
+        let path = self.scratch.join(&name);
         let _ = fs::remove_file(&path);
         let mut command = Command::new("openssl");
+        // openssl 3.0 does not take every path for a socket; a plain name it does.
+        command.current_dir(&self.scratch);
         let (mut child, unix) = match self.kind {
             Kind::Reverse => {
                 let (key, certificate) = identity(&self.scratch)?;
                 command
-                    .args(["s_server", "-quiet", "-naccept", "1", "-unix"])
-                    .arg(&path)
+                    .args(["s_server", "-quiet", "-naccept", "1", "-unix", &name])
                     .args(["-key".as_ref(), key.as_os_str()])
                     .args(["-cert".as_ref(), certificate.as_os_str()]);
                 let child = spawn(&mut command)?;
@@ -64,7 +66,7 @@ impl Side {
             Kind::Bind => {
                 let listener = UnixListener::bind(&path)
                     .with_context(|| format!("cannot listen at {}", path.display()))?;
-                command.args(["s_client", "-quiet", "-unix"]).arg(&path);
+                command.args(["s_client", "-quiet", "-unix", &name]);
                 let child = spawn(&mut command)?;
                 (child, accepted(&listener)?)
             }
