@@ -109,7 +109,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
             build::sensor(workspace)?
         }
     };
-    let scratch = workspace.target("payloads/run")?;
+    // Of our own, so that two of us do not meet.
+    let scratch = workspace.target(&format!("payloads/run-{}", std::process::id()))?;
     fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
     let arguments: Vec<String> = args
         .sensor_args
@@ -119,6 +120,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let sensor = Sensor::start(&binary, &arguments, &scratch)?;
     let runs = run_all(&payloads, args, &root, &scratch);
     let lines = sensor.stop()?;
+    let _ = fs::remove_dir_all(&scratch);
     let events = Events::new(&lines);
     let rows: Vec<Row> = runs.iter().map(|run| row(run, &events, args)).collect();
     report::print(&rows);

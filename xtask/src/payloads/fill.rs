@@ -38,7 +38,9 @@ pub(super) fn encode(part: &Encoded, values: &Values) -> Result<String> {
     let mut bytes = fill(&part.inner, values).into_bytes();
     for layer in &part.layers {
         bytes = match layer.as_str() {
+            "deflate" => deflate(&bytes),
             "zlib" => zlib(&bytes),
+            "gzip" => gzip(&bytes),
             "base64" => base64(&bytes).into_bytes(),
             "hex" => hex(&bytes, "").into_bytes(),
             "hexescape" => hex(&bytes, "\\x").into_bytes(),
@@ -87,11 +89,11 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// RFC 1950 with blocks that are stored as they are (RFC 1951, 3.2.4): any reader takes it, and
-/// it needs no compressor.
-fn zlib(bytes: &[u8]) -> Vec<u8> {
+/// RFC 1951 with blocks that are stored as they are (3.2.4): any reader takes it, and it needs no
+/// compressor.
+fn deflate(bytes: &[u8]) -> Vec<u8> {
     const BLOCK: usize = 0xffff;
-    let mut stream = vec![0x78, 0x01];
+    let mut stream = Vec::with_capacity(bytes.len() + 16);
     let count = bytes.chunks(BLOCK).count();
     for (number, block) in bytes.chunks(BLOCK).enumerate() {
         let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
@@ -100,11 +102,32 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
         stream.extend((!length).to_le_bytes());
         stream.extend(block);
     }
+    stream
+}
+
+/// RFC 1950.
+fn zlib(bytes: &[u8]) -> Vec<u8> {
     let (low, high) = bytes.iter().fold((1u32, 0u32), |(low, high), byte| {
         let low = (low + u32::from(*byte)) % 65521;
         (low, (high + low) % 65521)
     });
+    let mut stream = vec![0x78, 0x01];
+    stream.extend(deflate(bytes));
     stream.extend((high << 16 | low).to_be_bytes());
+    stream
+}
+
+/// RFC 1952.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let checksum = !bytes.iter().fold(!0u32, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg())
+        })
+    });
+    let mut stream = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    stream.extend(deflate(bytes));
+    stream.extend(checksum.to_le_bytes());
+    stream.extend((bytes.len() as u32).to_le_bytes());
     stream
 }
 
@@ -149,6 +172,13 @@ mod tests {
         assert_eq!(stream[..7], [0x78, 0x01, 1, 9, 0, 0xf6, 0xff]);
         assert_eq!(&stream[7..16], b"Wikipedia");
         assert_eq!(stream[16..], 0x11e6_0398_u32.to_be_bytes());
+    }
+
+    #[test]
+    fn a_gzip_stream_ends_with_checksum_and_length() {
+        let stream = gzip(b"123456789");
+        let end = [0xcbf4_3926_u32.to_le_bytes(), 9u32.to_le_bytes()].concat();
+        assert!(stream.ends_with(&end));
     }
 
     #[test]
