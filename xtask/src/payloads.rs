@@ -123,7 +123,11 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let _ = fs::remove_dir_all(&scratch);
     let events = Events::new(&lines);
     let rows: Vec<Row> = runs.iter().map(|run| row(run, &events, args)).collect();
-    report::print(&rows);
+    let claimed: Vec<_> = rows
+        .iter()
+        .flat_map(|row| row.lines.iter().copied())
+        .collect();
+    report::print(&rows, &verdict::strays(&lines, &claimed));
     if let Some(file) = &args.json {
         let text = serde_json::to_string_pretty(&report::data(&rows))?;
         fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;

@@ -55,7 +55,7 @@ pub(super) fn title(way: Way) -> String {
 }
 
 /// Prints everything there is to know.
-pub(super) fn print(rows: &[Row]) {
+pub(super) fn print(rows: &[Row], strays: &[String]) {
     let mut table = Table::new([
         "payload",
         "class",
@@ -94,6 +94,12 @@ pub(super) fn print(rows: &[Row]) {
     table.print("Caught of those that ran");
     failures(rows);
     misses(rows);
+    if !strays.is_empty() {
+        println!("\nAlerts about no payload: {}", strays.len());
+    }
+    for stray in strays.iter().take(STORY) {
+        println!("  {stray}");
+    }
 }
 
 fn cells(row: &Row) -> Vec<String> {
@@ -198,7 +204,8 @@ pub(super) fn data(rows: &[Row]) -> Value {
             "rules": row.verdict.caught_by,
             "rules_high": row.verdict.high,
             "rules_lower": row.verdict.lower,
-            "latency_ms": row.verdict.latency,
+            "answer_to_alert_ms": row.verdict.latency,
+            "decision_to_alert_ms": row.verdict.decision,
             "saw": story(&row.lines),
         })
     });

@@ -60,6 +60,19 @@ impl<'a> Events<'a> {
     }
 }
 
+/// Alerts that fell to no payload, a line each: about the machine around them, or about our side.
+pub(super) fn strays(lines: &[Line], claimed: &[&Line]) -> Vec<String> {
+    let is_claimed = |line: &Line| claimed.iter().any(|other| std::ptr::eq(*other, line));
+    lines
+        .iter()
+        .filter(|line| is_alert(&line.event) && !is_claimed(line))
+        .map(|line| {
+            let [rule, message] = ["rule.id", "message"].map(|name| text(&line.event, name));
+            format!("{rule}: {}", shortened(message))
+        })
+        .collect()
+}
+
 fn pid(event: &Value) -> Option<u64> {
     event.get("process.pid")?.as_u64()
 }
@@ -85,6 +98,9 @@ pub(super) struct Verdict {
     /// From the first answer to the first catch being in our hands, in milliseconds; negative
     /// where the catch came first.
     pub(super) latency: Option<f64>,
+    /// From the event that decided the first catch to the alert, by the sensor's own account, in
+    /// milliseconds.
+    pub(super) decision: Option<f64>,
 }
 
 impl Verdict {
@@ -106,7 +122,9 @@ pub(super) fn judge(lines: &[&Line], prefixes: &[String], answered: Option<Syste
         let rule = text(&line.event, "rule.id");
         let severity = line.event.get("event.severity").and_then(Value::as_u64);
         let rules = if prefixes.iter().any(|prefix| rule.starts_with(prefix)) {
-            if verdict.latency.is_none() {
+            if verdict.caught_by.is_empty() {
+                let decision = line.event.get("sensor.alert.latency");
+                verdict.decision = decision.and_then(Value::as_f64).map(|ns| ns / 1e6);
                 verdict.latency = answered.map(|answered| between(answered, line.arrived));
             }
             &mut verdict.caught_by
@@ -238,5 +256,7 @@ mod tests {
         let later = (UNIX_EPOCH + Duration::from_secs(2), during.1);
         assert_eq!(events.of(7, later).len(), 1);
         assert!(events.of(8, during).is_empty());
+        let claimed = events.of(7, later);
+        assert_eq!(strays(&lines, &claimed), ["a: "]);
     }
 }
