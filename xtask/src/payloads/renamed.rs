@@ -90,7 +90,8 @@ impl<'a> Renamed<'a> {
             let (word, after) = word.split_at(end);
             rewritten += before;
             // A variable or a placeholder is no program, whatever its name.
-            let is_name = !before.ends_with(['$', '{', '@', '-', '%']);
+            let is_name = !before.ends_with(['$', '{', '@', '-', '%'])
+                && !after.trim_start_matches(' ').starts_with('=');
             match self.other_name(word).filter(|_| is_name) {
                 Some(other) => rewritten += &other,
                 None => rewritten += word,
@@ -155,6 +156,12 @@ mod tests {
             format!("cat f|{sh} -i 2>&1; {sh} -c x.sh $sh {{sh}} nosuch")
         );
         assert_eq!(copies, 1);
+    }
+
+    #[test]
+    fn a_variable_is_not_renamed() {
+        let text = "var sh = spawn(); sh.stdin; sh= 1";
+        assert_eq!(rewrite(text), (text.to_owned(), 0));
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn cells(row: &Row) -> Vec<String> {
         title(row.way),
         yes(row.has_run()),
         yes(row.verdict.is_caught()),
-        latency.map_or_else(String::new, |ms| format!("{ms:.0}")),
+        latency.map_or_else(String::new, |ms| format!("{:.0}", ms.round() + 0.0)),
         rules.join(" ").trim().to_owned(),
     ]
 }
