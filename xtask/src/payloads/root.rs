@@ -3,12 +3,12 @@
 //! its business.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::corpus::Payload;
 use crate::debian::PrivateApt;
@@ -40,35 +40,36 @@ const ALWAYS: [&str; 15] = [
 const ARCHIVES: &str = "archives";
 const WANTED: &str = "packages";
 
-/// The installed Debian.
-pub(super) struct Root(root::Root);
+/// The installed Debian. As long as this lives, nobody installs another in its place.
+pub(super) struct Root {
+    root: root::Root,
+    _lock: File,
+}
 
 impl Root {
     /// Installs it, unless one with all these payloads' packages is there already.
     pub(super) fn get(workspace: &Workspace, payloads: &[Payload]) -> Result<Self> {
         let dir = workspace.target("payloads/root")?;
-        let have: BTreeSet<String> = fs::read_to_string(dir.join(WANTED))
-            .unwrap_or_default()
-            .lines()
-            .map(str::to_owned)
-            .collect();
-        let mut wanted: BTreeSet<String> = payloads
-            .iter()
-            .flat_map(|payload| payload.needs_pkg.iter().cloned())
-            .collect();
-        if !wanted.is_subset(&have) && dir.is_dir() {
-            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        let lock = workspace.target("payloads/lock")?;
+        let lock = File::create(&lock).with_context(|| format!("no {}", lock.display()))?;
+        let current = || existing(&dir).filter(|root| wanted(root, payloads).is_empty());
+        lock.lock_shared().context("cannot lock the Debian")?;
+        if current().is_none() {
+            lock.lock().context("cannot lock the Debian")?;
+            // Somebody else may have done it while we waited.
+            if current().is_none() {
+                reinstall(workspace, &dir, payloads)
+                    .context("cannot install a Debian for payloads")?;
+            }
+            lock.lock_shared().context("cannot lock the Debian")?;
         }
-        // What an earlier list asked for stays, or two lists would take turns.
-        wanted.extend(have);
-        let fill = |root: &root::Root| install(workspace, root, &wanted);
-        let root = root::Root::get(dir, fill).context("cannot install a Debian for payloads")?;
-        Ok(Self(root))
+        let root = current().context("what was installed is not what was asked for")?;
+        Ok(Self { root, _lock: lock })
     }
 
     /// Where it is.
     pub(super) fn dir(&self) -> PathBuf {
-        self.0.path("")
+        self.root.path("")
     }
 
     /// The program that a name stands for in it, as seen from inside.
@@ -79,9 +80,9 @@ impl Root {
             Some(("/bin" | "/sbin", _)) => vec![format!("/usr{name}")],
             Some(_) => vec![name.to_owned()],
         };
-        candidates
-            .into_iter()
-            .find(|path| fs::symlink_metadata(self.0.path(path)).is_ok_and(|meta| !meta.is_dir()))
+        candidates.into_iter().find(|path| {
+            fs::symlink_metadata(self.root.path(path)).is_ok_and(|meta| !meta.is_dir())
+        })
     }
 
     /// The alternatives a payload needs set differently from how they are: it names `nc` and
@@ -93,7 +94,7 @@ impl Root {
             files.extend(list.lines().map(str::to_owned));
         }
         let mut choice = BTreeMap::new();
-        let directory = self.0.path("/var/lib/dpkg/alternatives");
+        let directory = self.root.path("/var/lib/dpkg/alternatives");
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let Ok(text) = fs::read_to_string(entry.path()) else {
                 continue;
@@ -106,33 +107,66 @@ impl Root {
         choice
     }
 
-    /// What the packages of a payload consist of, the first that is in here where there is a choice.
+    /// The lists of files of a payload's packages, the first that is in here where there is a
+    /// choice.
     fn lists(&self, payload: &Payload) -> impl Iterator<Item = PathBuf> {
         payload
             .needs_pkg
             .iter()
-            .filter_map(|choice| choice.split('|').find_map(|package| self.list(package)))
-    }
-
-    /// The list of a package's files, if it is in here.
-    fn list(&self, package: &str) -> Option<PathBuf> {
-        let info = self.0.path("/var/lib/dpkg/info");
-        [format!("{package}.list"), format!("{package}:amd64.list")]
-            .map(|name| info.join(name))
-            .into_iter()
-            .find(|path| path.exists())
+            .filter_map(|choice| list(&self.root, choice))
     }
 
     /// The packages of a payload that Debian does not have.
     pub(super) fn missing<'p>(&self, payload: &'p Payload) -> Vec<&'p str> {
-        let is_here = |choice: &&str| {
-            choice
-                .split('|')
-                .any(|package| self.list(package).is_some())
-        };
-        let needs = payload.needs_pkg.iter().map(String::as_str);
-        needs.filter(|choice| !is_here(choice)).collect()
+        missing(&self.root, payload).collect()
     }
+}
+
+/// The list of files of a package that is installed, the first of `a|b`.
+fn list(root: &root::Root, choice: &str) -> Option<PathBuf> {
+    let info = root.path("/var/lib/dpkg/info");
+    choice
+        .split('|')
+        .flat_map(|package| [format!("{package}.list"), format!("{package}:amd64.list")])
+        .map(|name| info.join(name))
+        .find(|path| path.exists())
+}
+
+fn missing<'p>(root: &root::Root, payload: &'p Payload) -> impl Iterator<Item = &'p str> {
+    let needs = payload.needs_pkg.iter().map(String::as_str);
+    needs.filter(|choice| list(root, choice).is_none())
+}
+
+fn existing(dir: &Path) -> Option<root::Root> {
+    root::Root::get(dir.to_owned(), |_| bail!("there is none")).ok()
+}
+
+/// What payloads need, is not in it, and has not been asked for in vain before.
+fn wanted<'p>(root: &root::Root, payloads: &'p [Payload]) -> BTreeSet<&'p str> {
+    let asked = asked(root);
+    payloads
+        .iter()
+        .flat_map(|payload| missing(root, payload))
+        .filter(|choice| !asked.contains(*choice))
+        .collect()
+}
+
+/// All that was ever asked for stays in it, or two lists would take turns.
+fn reinstall(workspace: &Workspace, dir: &Path, payloads: &[Payload]) -> Result<()> {
+    let needs = payloads.iter().flat_map(|payload| &payload.needs_pkg);
+    let mut wanted: BTreeSet<String> = needs.cloned().collect();
+    if let Some(old) = existing(dir) {
+        wanted.extend(asked(&old));
+        fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    root::Root::get(dir.to_owned(), |root| install(workspace, root, &wanted))?;
+    Ok(())
+}
+
+/// The packages that were asked for when it was installed, there or not.
+fn asked(root: &root::Root) -> BTreeSet<String> {
+    let list = fs::read_to_string(root.path(WANTED)).unwrap_or_default();
+    list.lines().map(str::to_owned).collect()
 }
 
 fn install(workspace: &Workspace, root: &root::Root, wanted: &BTreeSet<String>) -> Result<()> {
