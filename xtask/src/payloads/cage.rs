@@ -1,5 +1,5 @@
 //! The inside of a cage, process 1 of its own process, mount and host-name namespaces: makes a
-//! throw-away copy of the Debian the root directory, starts the payload under the parent it was
+//! throw-away copy of the Debian its root directory, starts the payload under the parent it was
 //! given, and stays until it is killed, which ends everything in it. It runs as a process of its
 //! own (`cargo xtask` has a hidden command for it), because namespaces want a single thread.
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
-
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -6,16 +6,16 @@ use std::io::{BufRead as _, BufReader};
 use std::os::linux::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::exec::{end_with_us, terminate};
 
-/// How long it may take to start.
+/// How long it may take to start, and how long it may be silent while it stops.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Events kept at most; a payload makes about a hundred.
 const LIMIT: usize = 2_000_000;
@@ -74,8 +74,15 @@ impl Sensor {
     /// Asks it to end, as a service manager would; all lines that were kept.
     pub(super) fn stop(mut self) -> Result<Vec<Line>> {
         terminate(&self.child)?;
+        let mut lines = Vec::new();
         // The channel is closed when the pipe is, and that is when it has ended.
-        let lines: Vec<Line> = self.lines.iter().collect();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => bail!("the sensor does not stop"),
+            }
+        }
         let status = self.child.wait().context("cannot wait for the sensor")?;
         ensure!(status.success(), "the sensor ended with {status}");
         ensure!(
