@@ -136,7 +136,10 @@ impl Post {
         let post = self.clone();
         thread::spawn(move || {
             while let Some(stream) = next(&listener, &post.over) {
-                if let Err(error) = post.clone().take(stream, wire) {
+                let taken = post.clone().take(stream, wire);
+                if let Err(error) = taken
+                    && !post.over.load(Ordering::Relaxed)
+                {
                     println!("payloads: a connection was dropped: {error:#}");
                 }
             }

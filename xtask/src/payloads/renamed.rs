@@ -92,7 +92,7 @@ impl<'a> Renamed<'a> {
             // A variable or a placeholder is no program, whatever its name.
             let is_name = !before.ends_with(['$', '{', '@', '-', '%'])
                 && !after.trim_start_matches(' ').starts_with('=');
-            match self.other_name(word).filter(|_| is_name) {
+            match is_name.then(|| self.other_name(word)).flatten() {
                 Some(other) => rewritten += &other,
                 None => rewritten += word,
             }
