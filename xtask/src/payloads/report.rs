@@ -92,6 +92,7 @@ pub(super) fn print(rows: &[Row], strays: &[String]) {
         table.row(line);
     }
     table.print("Caught of those that ran");
+    latency(rows);
     failures(rows);
     misses(rows);
     if !strays.is_empty() {
@@ -149,6 +150,17 @@ impl Sum {
             self.noticed.to_string(),
             part(self.noticed),
         ]
+    }
+}
+
+/// How long the sensor itself needed, from the event that decided to the alert.
+fn latency(rows: &[Row]) {
+    let all = rows.iter().filter_map(|row| row.verdict.decision);
+    let mut all: Vec<f64> = all.collect();
+    all.sort_by(f64::total_cmp);
+    let at = |percent: usize| all.get((all.len() * percent / 100).min(all.len().saturating_sub(1)));
+    if let (Some(median), Some(p99)) = (at(50), at(99)) {
+        println!("\nFrom the deciding event to the alert: median {median:.1} ms, p99 {p99:.1} ms");
     }
 }
 
