@@ -12,7 +12,6 @@ mod rates;
 mod sensor;
 mod start;
 mod statistics;
-mod table;
 
 use std::fs;
 use std::path::PathBuf;

@@ -62,6 +62,42 @@ impl PrivateApt {
         Ok(apt)
     }
 
+    /// Fetches these packages and all that they need, and nothing else; says where they are now.
+    pub(crate) fn download(
+        &self,
+        packages: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>,
+    ) -> Result<Vec<PathBuf>> {
+        self.clean();
+        let archives = self.archives();
+        let partial = archives.join("partial");
+        fs::create_dir_all(&partial)
+            .with_context(|| format!("cannot create {}", partial.display()))?;
+        exec::output(
+            self.command("apt-get")
+                .args(["install", "-q", "-y", "--no-install-recommends"])
+                .arg("--download-only")
+                .args(packages),
+        )?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&archives).context("cannot list the downloads")? {
+            let path = entry.context("cannot list the downloads")?.path();
+            if path.extension().is_some_and(|extension| extension == "deb") {
+                found.push(path);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Removes what was downloaded.
+    pub(crate) fn clean(&self) {
+        let _ = fs::remove_dir_all(self.archives());
+    }
+
+    fn archives(&self) -> PathBuf {
+        self.dir.join("cache/archives")
+    }
+
     /// Where it lives.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir

@@ -1,11 +1,12 @@
 //! Running other programs so that a failure says which command failed and how. Nothing here
 //! knows what the programs are for.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Runs the command with our own standard streams.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
@@ -90,4 +91,26 @@ pub(crate) fn shown(command: &Command) -> String {
 
 fn cannot_start(command: &Command) -> String {
     format!("cannot start `{}`", shown(command))
+}
+
+/// Sends SIGTERM.
+pub(crate) fn terminate(child: &Child) -> Result<()> {
+    let pid = i32::try_from(child.id())?;
+    // SAFETY: no memory is passed; the child is ours and not yet waited for.
+    let sent = unsafe { libc::kill(pid, libc::SIGTERM) };
+    ensure!(sent == 0, "cannot signal: {}", io::Error::last_os_error());
+    Ok(())
+}
+
+/// Makes a program end with us, however we end.
+pub(crate) fn end_with_us(command: &mut Command) {
+    // SAFETY: prctl is a plain system call, allowed between fork and exec; no pointers here.
+    unsafe {
+        command.pre_exec(
+            || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            },
+        );
+    }
 }

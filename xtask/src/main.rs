@@ -9,8 +9,12 @@ mod ci;
 mod debian;
 mod exec;
 mod fuzz;
+mod mount;
+mod payloads;
+mod root;
 mod run;
 mod setup;
+mod table;
 mod tally;
 mod test;
 mod vm;
@@ -47,6 +51,11 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Show what the sensor costs, beside none and beside its peers
     Bench(bench::Args),
+    /// Run real reverse and bind shells, and show which of them the sensor catches
+    Payloads(payloads::Args),
+    /// Inside of a cage, for `payloads` only
+    #[command(hide = true)]
+    PayloadCage(payloads::cage::Args),
     /// Check format, lints, dependencies and documentation, then run every test
     Ci(ci::Args),
 }
@@ -70,6 +79,8 @@ fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
         Task::Test(args) => test::run(workspace, &args),
         Task::Fuzz(args) => fuzz::run(workspace, &args),
         Task::Bench(args) => bench::run(workspace, &args),
+        Task::Payloads(args) => payloads::run(workspace, &args),
+        Task::PayloadCage(args) => payloads::cage::run(&args),
         Task::Ci(args) => ci::run(workspace, &args),
     }
 }

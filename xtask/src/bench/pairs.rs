@@ -11,8 +11,8 @@ use super::bpf;
 use super::load::{Sample, WORKLOADS, Workload};
 use super::sensor::{Cost, Sensor};
 use super::statistics::{Spread, ratios};
-use super::table::{Table, hundredths, megabytes, percent, ratio, time, verdict};
 use super::{Bench, Part};
+use crate::table::{Table, hundredths, megabytes, percent, ratio, time, verdict};
 
 /// With whom the work is done.
 #[derive(Clone, Copy, PartialEq)]

@@ -15,11 +15,10 @@ use serde_json::{Value, json};
 
 use super::bpf::Programs;
 use super::load::{WORKLOADS, Workload};
-use super::sensor::{end_with_us, terminate};
 use super::statistics::{Spread, ratios};
-use super::table::{Table, ratio};
 use super::{Bench, Part};
-use crate::exec;
+use crate::exec::{self, end_with_us, terminate};
+use crate::table::{Table, ratio};
 use crate::workspace::Workspace;
 use root::Root;
 

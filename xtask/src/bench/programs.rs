@@ -14,8 +14,8 @@ use super::bpf::{Programs, Runs, Statistics};
 use super::load::WORKLOADS;
 use super::sensor::Sensor;
 use super::statistics::quantile;
-use super::table::{Table, time, verdict};
 use super::{Bench, Part};
+use crate::table::{Table, time, verdict};
 
 /// Single operations to look at.
 const SINGLES: usize = 1_000;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Bench;
 use super::load;
 use super::sensor::{Cost, Sensor};
-use super::table::{Table, megabytes, percent, verdict};
+use crate::table::{Table, megabytes, percent, verdict};
 
 /// Execs a second that have to be possible without a loss.
 const SUSTAINED: f64 = 10_000.0;

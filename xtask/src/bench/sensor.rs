@@ -2,8 +2,6 @@
 //! is made of its numbers is the callers' business.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Bench;
+use crate::exec::{end_with_us, terminate};
 
 /// How long it may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -267,26 +266,4 @@ fn skipped(account: &Value) -> impl Iterator<Item = u64> {
 
 fn number(of: &Value, name: &str) -> u64 {
     of.get(name).and_then(Value::as_u64).unwrap_or(0)
-}
-
-/// Sends SIGTERM.
-pub(super) fn terminate(child: &Child) -> Result<()> {
-    let pid = i32::try_from(child.id())?;
-    // SAFETY: no memory is passed; the child is ours and not yet waited for.
-    let sent = unsafe { libc::kill(pid, libc::SIGTERM) };
-    ensure!(sent == 0, "cannot signal: {}", io::Error::last_os_error());
-    Ok(())
-}
-
-/// Makes a program end with us, however we end.
-pub(super) fn end_with_us(command: &mut Command) {
-    // SAFETY: prctl is a plain system call, allowed between fork and exec; no pointers here.
-    unsafe {
-        command.pre_exec(
-            || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
-            },
-        );
-    }
 }

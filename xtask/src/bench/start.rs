@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Bench;
 use super::sensor::Sensor;
 use super::statistics::{Spread, quantile};
-use super::table::{Table, time, verdict};
+use crate::table::{Table, time, verdict};
 
 /// Starts.
 const STARTS: usize = 7;

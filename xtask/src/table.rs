@@ -1,22 +1,22 @@
 //! How numbers look on a terminal. Knows nothing of what they mean.
 
 /// Rows of text under headings; the first column to the left, the others to the right.
-pub(super) struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new<const N: usize>(headings: [&str; N]) -> Self {
+    pub(crate) fn new<const N: usize>(headings: [&str; N]) -> Self {
         Self {
             rows: vec![headings.map(str::to_owned).to_vec()],
         }
     }
 
-    pub(super) fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
-    pub(super) fn print(&self, title: &str) {
+    pub(crate) fn print(&self, title: &str) {
         println!("\n{title}");
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
@@ -39,7 +39,7 @@ impl Table {
 }
 
 /// A duration with three digits and a fitting unit.
-pub(super) fn time(ns: f64) -> String {
+pub(crate) fn time(ns: f64) -> String {
     let (value, unit) = match ns {
         _ if ns >= 1e9 => (ns / 1e9, "s"),
         _ if ns >= 1e6 => (ns / 1e6, "ms"),
@@ -55,23 +55,23 @@ pub(super) fn time(ns: f64) -> String {
 }
 
 /// A part of a whole.
-pub(super) fn percent(part: f64) -> String {
+pub(crate) fn percent(part: f64) -> String {
     let digits = if part < 0.0995 { 2 } else { 1 };
     format!("{:.digits$} %", part * 100.0)
 }
 
 /// Bytes in MB of a million.
-pub(super) fn megabytes(bytes: u64) -> String {
+pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 /// A ratio, and how far it varied.
-pub(super) fn ratio(ratio: f64) -> String {
+pub(crate) fn ratio(ratio: f64) -> String {
     format!("{ratio:.2}×")
 }
 
 /// Whether the value, as it is shown, is within the aim.
-pub(super) fn verdict(value: f64, aim: Option<f64>) -> String {
+pub(crate) fn verdict(value: f64, aim: Option<f64>) -> String {
     match aim {
         None => String::new(),
         Some(aim) if value <= aim => "✓".to_owned(),
@@ -80,7 +80,7 @@ pub(super) fn verdict(value: f64, aim: Option<f64>) -> String {
 }
 
 /// To two digits after the point.
-pub(super) fn hundredths(value: f64) -> f64 {
+pub(crate) fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 

@@ -1,0 +1,124 @@
+//! The sensor that watches while payloads run: started once, its lines read as they come. Of the
+//! machine around the payloads nothing is kept. What the lines mean is not known here.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::os::linux::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::exec::{end_with_us, terminate};
+
+/// How long it may take to start, and how long it may be silent while it stops.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Events kept at most; a payload makes about a hundred.
+const LIMIT: usize = 2_000_000;
+
+/// An event, and when we had it.
+pub(super) struct Line {
+    pub(super) arrived: SystemTime,
+    pub(super) event: Value,
+}
+
+/// A running sensor; killed when dropped without being stopped.
+pub(super) struct Sensor {
+    child: Child,
+    lines: Receiver<Line>,
+}
+
+impl Sensor {
+    /// Starts it and waits until it watches.
+    pub(super) fn start(binary: &Path, arguments: &[String], scratch: &Path) -> Result<Self> {
+        let directory = scratch.join("sensor");
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let log = scratch.join("sensor.log");
+        let log = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut command = Command::new(binary);
+        command
+            .args(["run", "--output", "json", "--schema", "native"])
+            .arg("--runtime-directory")
+            .arg(&directory)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        end_with_us(&mut command);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        let stdout = child.stdout.take().context("no pipe from the sensor")?;
+        let (sender, lines) = channel();
+        let (ready, started) = channel();
+        let host = fs::metadata("/proc/self/ns/pid")
+            .context("no /proc")?
+            .st_ino();
+        thread::spawn(move || read(stdout, host, &ready, &sender));
+        let sensor = Self { child, lines };
+        started.recv_timeout(PATIENCE).with_context(|| {
+            let log = scratch.join("sensor.log");
+            format!(
+                "the sensor does not start: {}",
+                fs::read_to_string(log).unwrap_or_default().trim_end()
+            )
+        })?;
+        Ok(sensor)
+    }
+
+    /// Asks it to end, as a service manager would; all lines that were kept.
+    pub(super) fn stop(mut self) -> Result<Vec<Line>> {
+        terminate(&self.child)?;
+        let mut lines = Vec::new();
+        // The channel is closed when the pipe is, and that is when it has ended.
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => bail!("the sensor does not stop"),
+            }
+        }
+        let status = self.child.wait().context("cannot wait for the sensor")?;
+        ensure!(status.success(), "the sensor ended with {status}");
+        ensure!(
+            lines.len() < LIMIT,
+            "more than {LIMIT} events: not all were kept"
+        );
+        Ok(lines)
+    }
+}
+
+impl Drop for Sensor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Keeps what does not come from the machine's own process namespace, and all alerts.
+fn read(stdout: ChildStdout, host: u64, ready: &Sender<()>, kept: &Sender<Line>) {
+    let host = format!("\"sensor.namespace.pid\":{host},");
+    let mut count = 0;
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        let arrived = SystemTime::now();
+        let is_elsewhere = line.contains(&host) && !line.contains("\"event.kind\":\"alert\"");
+        if is_elsewhere || count >= LIMIT {
+            continue;
+        }
+        let Ok(event) = serde_json::from_str::<Value>(&line) else {
+            continue;
+        };
+        if event.get("event.dataset").and_then(Value::as_str) == Some("sensor.started") {
+            let _ = ready.send(());
+        }
+        count += 1;
+        if kept.send(Line { arrived, event }).is_err() {
+            return;
+        }
+    }
+}
