@@ -202,7 +202,7 @@ impl Loop {
         host: &Tracker,
         reported: &mut Reported,
     ) -> Option<Finding> {
-        let remote = connection.remote.address;
+        let remote = connection.remote;
         if self.rounds == 0 {
             return None;
         }
@@ -258,7 +258,7 @@ struct Weight {
     odd: bool,
     /// It called out.
     outbound: bool,
-    /// Nobody asked the name of its peer.
+    /// It called an address of which nobody had asked the name.
     nameless: bool,
     /// It is a file of the system and no interpreter.
     packaged: bool,
@@ -270,7 +270,8 @@ impl Weight {
         Self {
             odd: look.is_some_and(|look| look.carries_code() || look.is_out_of_place()),
             outbound: connection.direction != Direction::Ingress,
-            nameless: host.name_of(connection.remote.address).is_none(),
+            nameless: connection.direction != Direction::Ingress
+                && host.name_of(connection.remote.address).is_none(),
             packaged: look.is_some_and(|look| look.is_of_system() && look.kind() == Kind::Other),
         }
     }

@@ -5,6 +5,7 @@
 
 mod command_loop;
 mod finding;
+mod identity;
 mod incidents;
 mod program;
 mod remote_shell;

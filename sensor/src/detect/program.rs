@@ -2,11 +2,7 @@
 //! from its input, an interpreter that was given code, a service that lets people log in. No
 //! state, and nothing about what it is connected to.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-use crate::event::process::{Exec, Program};
+use crate::event::process::Program;
 
 /// Command shells.
 const SHELLS: &[&str] = &[
@@ -151,14 +147,18 @@ impl<'p> Look<'p> {
         }
     }
 
-    /// By its content, when its name says nothing: a copy of a shell is a shell.
+    /// As what it was found to be a copy of, when its name says nothing.
     #[must_use]
-    pub fn closely(pid: u32, exec: &'p Exec) -> Self {
-        let mut look = Self::at(&exec.program);
-        if look.kind == Kind::Other && !look.is_of_system() {
-            (look.kind, look.stem) = identify(pid, exec.executable.size);
-        }
-        look
+    pub const fn known_as(mut self, kind: Kind, stem: &'static str) -> Self {
+        self.kind = kind;
+        self.stem = stem;
+        self
+    }
+
+    /// What it is called where packages put it, versions aside; empty for other programs.
+    #[must_use]
+    pub const fn stem(&self) -> &'static str {
+        self.stem
     }
 
     /// What it is.
@@ -331,7 +331,7 @@ fn is_odd_place(path: &str) -> bool {
 
 /// What a program of this file name is, and its name without a version: `python3.11`, `lua5.3`,
 /// `ksh93`.
-fn kind_of(name: &str) -> (Kind, &'static str) {
+pub(super) fn kind_of(name: &str) -> (Kind, &'static str) {
     let name = name.strip_prefix('-').unwrap_or(name);
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-'));
     for (kind, names) in [(Kind::Shell, SHELLS), (Kind::Interpreter, INTERPRETERS)] {
@@ -343,49 +343,6 @@ fn kind_of(name: &str) -> (Kind, &'static str) {
         }
     }
     (Kind::Other, "")
-}
-
-/// What the executable of a process is a copy of.
-fn identify(pid: u32, size: u64) -> (Kind, &'static str) {
-    let executable = format!("/proc/{pid}/exe");
-    for directory in ["/bin", "/usr/bin", "/usr/local/bin"] {
-        let Ok(entries) = std::fs::read_dir(directory) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            let found = entry
-                .file_name()
-                .to_str()
-                .map_or((Kind::Other, ""), kind_of);
-            if found.0 != Kind::Other && is_copy(&entry.path(), Path::new(&executable), size) {
-                return found;
-            }
-        }
-    }
-    (Kind::Other, "")
-}
-
-/// Whether two files have the same content, the second known to be of this size.
-fn is_copy(original: &Path, other: &Path, size: u64) -> bool {
-    let same_size = std::fs::metadata(original).is_ok_and(|found| found.len() == size);
-    if !same_size {
-        return false;
-    }
-    let (Ok(mut a), Ok(mut b)) = (File::open(original), File::open(other)) else {
-        return false;
-    };
-    let (mut left, mut right) = ([0; 16_384], [0; 16_384]);
-    loop {
-        let (Ok(read), Ok(same)) = (a.read(&mut left), b.read(&mut right)) else {
-            return false;
-        };
-        if read != same || left.get(..read) != right.get(..same) {
-            return false;
-        }
-        if read == 0 {
-            return true;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -457,20 +414,5 @@ mod tests {
         assert!(Look::at(&program(&["python3", "/tmp/a.py"])).is_out_of_place());
         assert!(Look::at(&program(&["python3", "/srv/.cache/.x/a.py"])).is_out_of_place());
         assert!(!Look::at(&program(&["python3", "/usr/bin/pip"])).is_out_of_place());
-    }
-
-    #[test]
-    fn a_copy_of_a_shell_is_recognised_by_its_content() {
-        let directory = tempfile::tempdir().unwrap();
-        let copy = directory.path().join("qwerty");
-        std::fs::copy("/bin/sh", &copy).unwrap();
-        let mut child = std::process::Command::new(&copy)
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let size = std::fs::metadata(&copy).unwrap().len();
-        assert_eq!(identify(child.id(), size).0, Kind::Shell);
-        child.kill().unwrap();
-        child.wait().unwrap();
     }
 }

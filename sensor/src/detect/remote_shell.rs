@@ -129,7 +129,7 @@ impl RemoteShells {
             return;
         };
         let Some(tie) = tie(key, host) else { return };
-        let remote = tie.connection.remote.address;
+        let remote = tie.connection.remote;
         let Some((rule, severity, confidence)) = judge(suspect, &tie, host) else {
             return;
         };
@@ -151,7 +151,7 @@ fn remember(
     host: &Tracker,
     reported: &mut Reported,
 ) {
-    let remote = tie.connection.remote.address;
+    let remote = tie.connection.remote;
     reported.add(key, remote, severity);
     // A program that starts one command after the other on its connection is reported once; so
     // is what relays for a shell, whatever else it seems to do.

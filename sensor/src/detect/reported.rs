@@ -3,8 +3,8 @@
 //! behaviours.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
+use crate::event::Endpoint;
 use crate::event::alert::Severity;
 use crate::event::process::ProcessKey;
 use crate::track::Tracker;
@@ -14,15 +14,25 @@ const REPORTED_MAX: usize = 16_384;
 /// Ancestors looked at for one that has been reported.
 const LINEAGE_MAX: usize = 12;
 
-/// Processes reported, with the address of the peer, and how bad it was.
+/// Processes reported, with the peer, and how bad it was.
 #[derive(Debug, Default)]
-pub struct Reported(HashMap<(ProcessKey, IpAddr), Severity>);
+pub struct Reported(HashMap<(ProcessKey, Endpoint), Severity>);
+
+/// A peer is an address, whatever ports it uses; on this machine itself, where everybody has the
+/// same address, the port counts.
+fn who(mut peer: Endpoint) -> Endpoint {
+    if !peer.address.is_loopback() {
+        peer.port = 0;
+    }
+    peer
+}
 
 impl Reported {
     /// Whether the process, or one it descends from, was reported with this peer as something
     /// at least as bad.
     #[must_use]
-    pub fn has(&self, key: ProcessKey, peer: IpAddr, severity: Severity, host: &Tracker) -> bool {
+    pub fn has(&self, key: ProcessKey, peer: Endpoint, severity: Severity, host: &Tracker) -> bool {
+        let peer = who(peer);
         let as_bad = |process| {
             self.0
                 .get(&(process, peer))
@@ -35,12 +45,12 @@ impl Reported {
     }
 
     /// It was.
-    pub fn add(&mut self, key: ProcessKey, peer: IpAddr, severity: Severity) {
+    pub fn add(&mut self, key: ProcessKey, peer: Endpoint, severity: Severity) {
         if self.0.len() >= REPORTED_MAX {
             // Worst of all, somebody is reported twice.
             self.0.clear();
         }
-        let worst = self.0.entry((key, peer)).or_insert(severity);
+        let worst = self.0.entry((key, who(peer))).or_insert(severity);
         *worst = severity.max(*worst);
     }
 }

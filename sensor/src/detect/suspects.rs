@@ -4,7 +4,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::program::{Kind, Look};
+use super::identity::Identities;
+use super::program::Kind;
 use crate::event::process::{Exec, Process, ProcessKey};
 use crate::event::{Event, EventId};
 use crate::track::streams::is_joint;
@@ -31,6 +32,7 @@ pub struct Suspect {
 #[derive(Debug, Default)]
 pub struct Suspects {
     by_key: HashMap<ProcessKey, Suspect>,
+    identities: Identities,
     order: VecDeque<ProcessKey>,
     forgotten: u64,
 }
@@ -44,7 +46,7 @@ impl Suspects {
             self.by_key.remove(&process.key);
             return false;
         }
-        let look = Look::closely(process.key.pid, exec);
+        let look = self.identities.look(process.key.pid, exec);
         let suspect = Suspect {
             process: Box::new(process.clone()),
             exec: event.id,

@@ -1,0 +1,180 @@
+//! Knows shells and interpreters under any name: a program that is as long, to the byte, as one
+//! that runs under its right name is taken for a copy of it, after a look at the content where
+//! that can be had. Bounded.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::program::{Kind, Look, kind_of};
+use crate::event::process::Exec;
+
+/// Programs remembered.
+const IDENTITIES_MAX: usize = 1_024;
+/// Shorter ones are scripts, and their length says nothing.
+const SIZE_MIN: u64 = 8_192;
+/// Where packages put them.
+const DIRECTORIES: [&str; 3] = ["/bin", "/usr/bin", "/usr/local/bin"];
+
+/// A program that runs under its right name.
+#[derive(Clone, Debug)]
+struct Original {
+    kind: Kind,
+    stem: &'static str,
+    /// Where it is, when it was found on this host's disk and not seen running elsewhere.
+    path: Option<PathBuf>,
+}
+
+/// All that are known, by size in bytes.
+#[derive(Debug)]
+pub struct Identities(HashMap<u64, Original>);
+
+impl Default for Identities {
+    /// Those installed here.
+    fn default() -> Self {
+        let mut known = HashMap::new();
+        let entries = DIRECTORIES
+            .iter()
+            .filter_map(|directory| std::fs::read_dir(directory).ok())
+            .flatten()
+            .flatten();
+        for entry in entries {
+            let name = entry.file_name();
+            let (kind, stem) = name.to_str().map_or((Kind::Other, ""), kind_of);
+            if kind == Kind::Other {
+                continue;
+            }
+            let path = entry.path();
+            let Ok(found) = std::fs::metadata(&path) else {
+                continue;
+            };
+            if found.is_file() && found.len() >= SIZE_MIN && known.len() < IDENTITIES_MAX {
+                let path = Some(path);
+                known.insert(found.len(), Original { kind, stem, path });
+            }
+        }
+        Self(known)
+    }
+}
+
+impl Identities {
+    /// Looks at a program that is executed: by its name, or by its content when that says
+    /// nothing.
+    pub fn look<'p>(&mut self, pid: u32, exec: &'p Exec) -> Look<'p> {
+        let look = Look::at(&exec.program);
+        let size = exec.executable.size;
+        if look.kind() != Kind::Other {
+            self.learn(size, look);
+            return look;
+        }
+        match self.0.get(&size) {
+            Some(original) if is_copy(original, pid, exec) => {
+                look.known_as(original.kind, original.stem)
+            }
+            _ => look,
+        }
+    }
+
+    fn learn(&mut self, size: u64, look: Look<'_>) {
+        if size >= SIZE_MIN && self.0.len() < IDENTITIES_MAX && look.is_of_system() {
+            self.0.entry(size).or_insert(Original {
+                kind: look.kind(),
+                stem: look.stem(),
+                path: None,
+            });
+        }
+    }
+}
+
+/// Whether a program of the same size is a copy. What cannot be compared, because it has ended
+/// or the original is in a container, is.
+fn is_copy(original: &Original, pid: u32, exec: &Exec) -> bool {
+    let Some(path) = &original.path else {
+        return true;
+    };
+    // Reading from a file system that somebody else serves could take for ever.
+    if !is_local(exec.executable.fs_magic) {
+        return true;
+    }
+    let executable = PathBuf::from(format!("/proc/{pid}/exe"));
+    same_content(path, &executable).unwrap_or(true)
+}
+
+/// File systems that this kernel serves itself (`include/uapi/linux/magic.h`): ext, xfs, btrfs,
+/// tmpfs, overlayfs, squashfs, f2fs, ramfs, zfs, erofs, bcachefs.
+const fn is_local(magic: u32) -> bool {
+    matches!(
+        magic,
+        0xef53
+            | 0x5846_5342
+            | 0x9123_683e
+            | 0x0102_1994
+            | 0x794c_7630
+            | 0x7371_7368
+            | 0xf2f5_2010
+            | 0x8584_58f6
+            | 0x2fc1_2fc1
+            | 0xe0f5_e1e2
+            | 0xca45_1a4e
+    )
+}
+
+/// Whether two files have the same content; `None` when one cannot be read.
+fn same_content(a: &Path, b: &Path) -> Option<bool> {
+    let open = |path: &Path| {
+        File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(path)
+            .ok()
+    };
+    let (mut a, mut b) = (open(a)?, open(b)?);
+    let (mut left, mut right) = ([0; 16_384], [0; 16_384]);
+    loop {
+        let read = a.read(&mut left).ok()?;
+        let filled = left.get(..read)?;
+        let same = right.get_mut(..read)?;
+        if read == 0 {
+            return Some(b.read(&mut right).ok()? == 0);
+        }
+        if b.read_exact(same).is_err() || filled != same {
+            return Some(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell() -> Original {
+        let size = std::fs::metadata("/bin/sh").unwrap().len();
+        Identities::default().0.remove(&size).unwrap()
+    }
+
+    #[test]
+    fn the_shell_of_this_host_is_known_by_its_size() {
+        assert_eq!(shell().kind, Kind::Shell);
+    }
+
+    #[test]
+    fn a_copy_has_the_same_content_and_nothing_else_has() {
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join("qwerty");
+        std::fs::copy("/bin/sh", &copy).unwrap();
+        assert_eq!(same_content(Path::new("/bin/sh"), &copy), Some(true));
+        let mut bytes = std::fs::read(&copy).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&copy, &bytes).unwrap();
+        assert_eq!(same_content(Path::new("/bin/sh"), &copy), Some(false));
+        bytes.push(0);
+        std::fs::write(&copy, &bytes).unwrap();
+        assert_eq!(same_content(Path::new("/bin/sh"), &copy), Some(false));
+        assert_eq!(
+            same_content(Path::new("/bin/sh"), Path::new("/no/such")),
+            None
+        );
+    }
+}
