@@ -27,9 +27,9 @@ struct Original {
     path: Option<PathBuf>,
 }
 
-/// All that are known, by size in bytes.
+/// All that are known, by size in bytes; `None` for sizes of which nothing telling was seen.
 #[derive(Debug)]
-pub struct Identities(HashMap<u64, Original>);
+pub struct Identities(HashMap<u64, Option<Original>>);
 
 impl Default for Identities {
     /// Those installed here.
@@ -52,7 +52,7 @@ impl Default for Identities {
             };
             if found.is_file() && found.len() >= SIZE_MIN && known.len() < IDENTITIES_MAX {
                 let path = Some(path);
-                known.insert(found.len(), Original { kind, stem, path });
+                known.insert(found.len(), Some(Original { kind, stem, path }));
             }
         }
         Self(known)
@@ -70,16 +70,30 @@ impl Identities {
             return look;
         }
         match self.0.get(&size) {
-            Some(original) if is_copy(original, pid, exec) => {
+            Some(Some(original)) if is_copy(original, pid, exec) => {
                 look.known_as(original.kind, original.stem)
             }
             _ => look,
         }
     }
 
+    /// Learns from a program that nothing else is to be known of: cheap when one of its size was
+    /// seen before.
+    pub fn pass(&mut self, exec: &Exec) {
+        let size = exec.executable.size;
+        if !self.0.contains_key(&size) {
+            self.learn(size, Look::at(&exec.program));
+        }
+    }
+
     fn learn(&mut self, size: u64, look: Look<'_>) {
-        if size >= SIZE_MIN && self.0.len() < IDENTITIES_MAX && look.is_of_system() {
-            self.0.entry(size).or_insert(Original {
+        if size < SIZE_MIN || self.0.len() >= IDENTITIES_MAX {
+            return;
+        }
+        let telling = look.kind() != Kind::Other && look.is_of_system();
+        let known = self.0.entry(size).or_default();
+        if telling && known.is_none() {
+            *known = Some(Original {
                 kind: look.kind(),
                 stem: look.stem(),
                 path: None,
@@ -151,7 +165,7 @@ mod tests {
 
     fn shell() -> Original {
         let size = std::fs::metadata("/bin/sh").unwrap().len();
-        Identities::default().0.remove(&size).unwrap()
+        Identities::default().0.remove(&size).flatten().unwrap()
     }
 
     #[test]

@@ -100,9 +100,18 @@ const SYSTEM_DIRECTORIES: &[&str] = &[
     "/sbin/",
     "/lib/",
     "/lib64/",
-    "/opt/",
     "/snap/",
     "/nix/store/",
+];
+/// Servers that give each connection to a program of its own.
+const SUPER_SERVERS: &[&str] = &[
+    "systemd",
+    "inetd",
+    "xinetd",
+    "tcpserver",
+    "s6-tcpserver",
+    "git",
+    "git-daemon",
 ];
 /// Where anybody may put a file.
 const OPEN_DIRECTORIES: &[&str] = &[
@@ -226,6 +235,16 @@ impl<'p> Look<'p> {
                 .program
                 .name()
                 .is_some_and(|name| LOGIN_SERVICES.contains(&name))
+    }
+
+    /// A server that gives each connection to a program of its own, where packages put it.
+    #[must_use]
+    pub fn is_super_server(&self) -> bool {
+        self.is_of_system()
+            && self
+                .program
+                .name()
+                .is_some_and(|name| SUPER_SERVERS.contains(&name))
     }
 
     fn options(&self) -> Options<'p> {

@@ -87,6 +87,10 @@ impl RemoteShells {
                 if !joined {
                     return;
                 }
+                if let Some(runner) = self.suspects.runner_of(key) {
+                    self.suspects.runs_commands(runner);
+                    self.examine(runner, event, host, reported, found);
+                }
                 self.examine(key, event, host, reported, found);
                 // It may be the relay that others waited for.
                 self.examine_joined(key, event, host, reported, found);
@@ -165,7 +169,8 @@ fn remember(
         .iter()
         .chain(&tie.heard.hops)
         .map(|hop| hop.relay);
-    for process in runner.into_iter().chain(relays) {
+    let opener = tie.connection.opener;
+    for process in runner.into_iter().chain(relays).chain([opener]) {
         reported.add(process, remote, severity);
     }
 }
@@ -248,11 +253,19 @@ fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, S
     if host.streams().has_other_connection(key, tie.fed.connection) {
         return None;
     }
+    // A program that nobody knows and that does what a shell does.
+    let like_shell = suspect.runs_commands && suspect.kind == Kind::Other;
     if inbound {
         let opener = host.program(tie.connection.opener)?;
         let look = Look::at(opener);
         let odd = look.carries_code() || look.is_out_of_place();
+        if like_shell && tie.fed.hops.is_empty() && !look.is_super_server() {
+            return Some((BIND, Severity::High, 80));
+        }
         return (tie.certain && odd).then_some((COMMAND, Severity::High, 80));
+    }
+    if like_shell && !suspect.of_system {
+        return Some((REVERSE, Severity::High, 85));
     }
     if tie.certain {
         return Some((COMMAND, Severity::High, 85));
@@ -281,7 +294,7 @@ fn finding(
     } else {
         "to which this host connected"
     };
-    let does = if suspect.reads_commands {
+    let does = if suspect.reads_commands || rule != COMMAND {
         "takes its commands from"
     } else {
         "runs with its input and output on"

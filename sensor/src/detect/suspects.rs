@@ -8,7 +8,7 @@ use super::identity::Identities;
 use super::program::Kind;
 use crate::event::process::{Exec, Process, ProcessKey};
 use crate::event::{Event, EventId};
-use crate::track::streams::is_joint;
+use crate::track::streams::{Channel, is_joint};
 
 /// Processes remembered.
 const SUSPECTS_MAX: usize = 4_096;
@@ -24,8 +24,12 @@ pub struct Suspect {
     pub kind: Kind,
     /// It reads commands from its standard input.
     pub reads_commands: bool,
+    /// It was seen to run programs with its own input and output.
+    pub runs_commands: bool,
     /// It stands where packages put programs.
     pub of_system: bool,
+    /// Its standard input and output.
+    streams: [Option<Channel>; 2],
 }
 
 /// All of them.
@@ -43,6 +47,7 @@ impl Suspects {
         let [stdin, stdout, stderr] = &exec.stdio;
         let joined = is_joint(stdin.kind) && (is_joint(stdout.kind) || is_joint(stderr.kind));
         if !joined {
+            self.identities.pass(exec);
             self.by_key.remove(&process.key);
             return false;
         }
@@ -52,13 +57,32 @@ impl Suspects {
             exec: event.id,
             kind: look.kind(),
             reads_commands: look.reads_commands(),
+            runs_commands: false,
             of_system: look.is_of_system(),
+            streams: [Channel::of(stdin), Channel::of(stdout)],
         };
         if self.by_key.insert(process.key, suspect).is_none() {
             self.order.push_back(process.key);
         }
         self.make_room();
         true
+    }
+
+    /// The process that runs this one with its own input and output, as a shell does with
+    /// commands; it is one of them too.
+    #[must_use]
+    pub fn runner_of(&self, key: ProcessKey) -> Option<ProcessKey> {
+        let suspect = self.by_key.get(&key)?;
+        let parent = suspect.process.parent.as_ref()?.key;
+        let runner = self.by_key.get(&parent)?;
+        (runner.streams == suspect.streams).then_some(parent)
+    }
+
+    /// A process was seen to run commands.
+    pub fn runs_commands(&mut self, key: ProcessKey) {
+        if let Some(suspect) = self.by_key.get_mut(&key) {
+            suspect.runs_commands = true;
+        }
     }
 
     /// A process ended.
