@@ -69,6 +69,9 @@ pub(crate) struct Args {
     /// Stop a machine after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
     timeout: u64,
+    /// Memory of each machine
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB)]
+    memory: u32,
     /// Machines at a time [default: one per CPU]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -79,6 +82,9 @@ pub(crate) struct Args {
     #[arg(long)]
     refresh: bool,
 }
+
+/// Memory of a machine, in MiB, unless said otherwise.
+const MEMORY_MIB: u32 = 1_024;
 
 /// Whether trampolines can be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,6 +112,7 @@ pub(crate) fn everything() -> Args {
     Args {
         all: true,
         timeout: 1200,
+        memory: MEMORY_MIB,
         ..Args::default()
     }
 }
@@ -119,6 +126,7 @@ pub(crate) fn command(release: Release, command: String, with: Vec<String>) -> A
         shell_cmd: Some(command),
         with,
         timeout: 1_800,
+        memory: MEMORY_MIB,
         jobs: Some(1),
         count_instructions: true,
         ..Args::default()
@@ -277,6 +285,7 @@ fn machines(
                     String::new()
                 },
                 limit: Duration::from_secs(args.timeout),
+                memory_mib: args.memory,
                 log: place("log")?,
                 console: place("console")?,
             });

@@ -27,6 +27,8 @@ pub(super) struct Machine {
     /// Added to the kernel's command line.
     pub(super) cmdline: String,
     pub(super) limit: Duration,
+    /// Its memory.
+    pub(super) memory_mib: u32,
     /// Its output, as passed through.
     pub(super) log: PathBuf,
     /// The kernel's own messages.
@@ -125,7 +127,8 @@ impl Machine {
         let mut qemu = Command::new("qemu-system-x86_64");
         // One thread for all its processors: with one each, a processor has been seen to run a
         // breakpoint that the kernel had already patched away again (6.12, attaching a tracepoint).
-        qemu.args(["-accel", "tcg,thread=single", "-cpu", "max", "-m", "1G"])
+        let memory = format!("{}M", self.memory_mib);
+        qemu.args(["-accel", "tcg,thread=single", "-cpu", "max", "-m", &memory])
             .args([
                 "-display",
                 "none",
