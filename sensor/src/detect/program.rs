@@ -103,6 +103,43 @@ const SYSTEM_DIRECTORIES: &[&str] = &[
     "/snap/",
     "/nix/store/",
 ];
+/// Programs that fetch what they are told to, and are often told to fetch scripts.
+const FETCHERS: &[&str] = &[
+    "curl",
+    "wget",
+    "wget2",
+    "fetch",
+    "aria2c",
+    "lwp-request",
+    "GET",
+    "http",
+    "https",
+    "xh",
+    "ssh",
+    "git",
+    "rsync",
+    "aws",
+    "gsutil",
+    "az",
+    "apt-helper",
+];
+/// Programs that hand bytes on between a socket and their own streams, and do nothing else.
+const BARE_RELAYS: &[&str] = &[
+    "nc",
+    "nc.openbsd",
+    "nc.traditional",
+    "netcat",
+    "ncat",
+    "socat",
+    "telnet",
+    "openssl",
+    "gnutls-cli",
+    "inetutils-telnet",
+    "pwncat",
+    "rlwrap",
+    "cryptcat",
+    "sbd",
+];
 /// Servers that give each connection to a program of its own.
 const SUPER_SERVERS: &[&str] = &[
     "systemd",
@@ -235,6 +272,25 @@ impl<'p> Look<'p> {
                 .program
                 .name()
                 .is_some_and(|name| LOGIN_SERVICES.contains(&name))
+    }
+
+    /// A program that fetches what it is told to.
+    #[must_use]
+    pub fn is_fetcher(&self) -> bool {
+        self.program
+            .name()
+            .is_some_and(|name| FETCHERS.contains(&name))
+    }
+
+    /// A program that hands bytes on between a socket and its own streams, whatever they are; a
+    /// shell does so too when it is told to.
+    #[must_use]
+    pub fn is_bare_relay(&self) -> bool {
+        self.kind == Kind::Shell
+            || self
+                .program
+                .name()
+                .is_some_and(|name| BARE_RELAYS.contains(&name))
     }
 
     /// A server that gives each connection to a program of its own, where packages put it.

@@ -48,18 +48,32 @@ pub const COMMAND: Builtin = Builtin {
     tactics: &[attack::EXECUTION, attack::COMMAND_AND_CONTROL],
 };
 
+/// Commands come in and nothing goes back.
+pub const ONE_WAY: Builtin = Builtin {
+    id: "remote-shell.one-way",
+    name: "Shell that obeys a peer and does not answer",
+    techniques: &["T1059.004", "T1105"],
+    tactics: &[attack::EXECUTION, attack::COMMAND_AND_CONTROL],
+};
+
 /// Finds remote shells.
 #[derive(Debug, Default)]
 pub struct RemoteShells {
     suspects: Suspects,
 }
 
-/// Both ways between a process and a peer.
+/// A way from a peer to a process, and the way back if there is one.
 struct Tie<'h> {
     fed: Link,
-    heard: Link,
+    heard: Option<Link>,
     connection: &'h Connection,
     certain: bool,
+}
+
+impl Tie<'_> {
+    fn length(&self) -> usize {
+        self.fed.hops.len() + self.heard.as_ref().map_or(0, |heard| heard.hops.len())
+    }
 }
 
 impl RemoteShells {
@@ -132,7 +146,9 @@ impl RemoteShells {
         let Some(suspect) = self.suspects.get(key) else {
             return;
         };
-        let Some(tie) = tie(key, host) else { return };
+        let Some(tie) = tie(key, host).or_else(|| one_way(suspect, host)) else {
+            return;
+        };
         let remote = tie.connection.remote;
         let Some((rule, severity, confidence)) = judge(suspect, &tie, host) else {
             return;
@@ -163,12 +179,8 @@ fn remember(
         .streams()
         .parent(key)
         .filter(|parent| host.streams().holds_connection(*parent, tie.fed.connection));
-    let relays = tie
-        .fed
-        .hops
-        .iter()
-        .chain(&tie.heard.hops)
-        .map(|hop| hop.relay);
+    let back = tie.heard.iter().flat_map(|heard| &heard.hops);
+    let relays = tie.fed.hops.iter().chain(back).map(|hop| hop.relay);
     let opener = tie.connection.opener;
     for process in runner.into_iter().chain(relays).chain([opener]) {
         reported.add(process, remote, severity);
@@ -199,13 +211,13 @@ fn tie(key: ProcessKey, host: &Tracker) -> Option<Tie<'_>> {
             let certain = input.certain && output.certain;
             let length = input.hops.len() + output.hops.len();
             let better = best.as_ref().is_none_or(|best| {
-                let best_length = best.fed.hops.len() + best.heard.hops.len();
+                let best_length = best.length();
                 (certain, best_length) > (best.certain, length)
             });
             if better {
                 best = Some(Tie {
                     fed: input.clone(),
-                    heard: output.clone(),
+                    heard: Some(output.clone()),
                     connection,
                     certain,
                 });
@@ -213,6 +225,28 @@ fn tie(key: ProcessKey, host: &Tracker) -> Option<Tie<'_>> {
         }
     }
     best
+}
+
+/// A connection that went out and feeds a shell that answers nobody, or somebody else.
+fn one_way<'h>(suspect: &Suspect, host: &'h Tracker) -> Option<Tie<'h>> {
+    if !suspect.reads_commands || suspect.kind != Kind::Shell {
+        return None;
+    }
+    let streams = host.streams();
+    streams
+        .links(suspect.process.key, Way::In)
+        .into_iter()
+        .filter(|link| link.certain)
+        .find_map(|link| {
+            let connection = streams.connections().get(link.connection)?;
+            let out = connection.direction == Direction::Egress;
+            (out && !is_login(&link, connection, host)).then_some(Tie {
+                fed: link,
+                heard: None,
+                connection,
+                certain: true,
+            })
+        })
 }
 
 /// One connection, or two to the same place; on this machine itself, to the same port.
@@ -244,6 +278,9 @@ const fn is_display(remote: Endpoint) -> bool {
 fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, Severity, u8)> {
     let key = suspect.process.key;
     let inbound = tie.connection.direction == Direction::Ingress;
+    if tie.heard.is_none() {
+        return Some((ONE_WAY, obedience(&tie.fed, host), 75));
+    }
     if suspect.reads_commands {
         let rule = if inbound { BIND } else { REVERSE };
         let confidence = if tie.certain { 97 } else { 88 };
@@ -275,6 +312,21 @@ fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, S
     let odd = !suspect.of_system && suspect.kind == Kind::Other;
     let program = suspect.process.program.as_deref()?;
     (odd && Look::at(program).is_out_of_place()).then_some((COMMAND, Severity::Medium, 60))
+}
+
+/// How bad it is that a shell takes what comes out of a connection for commands: bad when it
+/// has the socket, or a tool that knows nothing but sockets; people do it with what fetches files.
+fn obedience(fed: &Link, host: &Tracker) -> Severity {
+    let relays = fed.hops.iter().filter_map(|hop| host.program(hop.relay));
+    let looks: Vec<_> = relays.map(|program| Look::at(program)).collect();
+    let raw = |look: &Look<'_>| look.is_bare_relay() || look.is_out_of_place();
+    if looks.is_empty() || looks.iter().any(raw) {
+        Severity::High
+    } else if looks.iter().any(Look::is_fetcher) {
+        Severity::Low
+    } else {
+        Severity::Medium
+    }
 }
 
 fn finding(
@@ -315,7 +367,7 @@ fn finding(
         path: Some(story::path(
             &suspect.process,
             &tie.fed,
-            &tie.heard,
+            tie.heard.as_ref(),
             connection.remote,
             host,
         )),

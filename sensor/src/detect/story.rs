@@ -41,15 +41,23 @@ pub fn ancestry(key: ProcessKey, host: &Tracker) -> Vec<String> {
 /// How data flows between a peer and a process: `203.0.113.7:4444 ⇄ openssl[812] ⇄ pipe:[99120]
 /// ⇄ sh[811] ⇐ php-fpm8.2[640]`; when the two ways differ, one after the other.
 #[must_use]
-pub fn path(about: &Process, fed: &Link, heard: &Link, remote: Endpoint, host: &Tracker) -> String {
+pub fn path(
+    about: &Process,
+    fed: &Link,
+    heard: Option<&Link>,
+    remote: Endpoint,
+    host: &Tracker,
+) -> String {
     let this = format!("{}[{}]", about.name(), about.key.pid);
     let relays = |link: &Link| link.hops.iter().map(|hop| hop.relay).collect::<Vec<_>>();
-    let mut text = if relays(fed) == relays(heard) {
-        chain(fed, &remote.to_string(), &this, " ⇄ ", host)
-    } else {
-        let there = chain(fed, &remote.to_string(), &this, " → ", host);
-        let back = back(heard, &remote.to_string(), &this, host);
-        format!("{there} and {back}")
+    let remote = remote.to_string();
+    let mut text = match heard {
+        Some(heard) if relays(fed) == relays(heard) => chain(fed, &remote, &this, " ⇄ ", host),
+        Some(heard) => {
+            let there = chain(fed, &remote, &this, " → ", host);
+            format!("{there} and {}", back(heard, &remote, &this, host))
+        }
+        None => chain(fed, &remote, &this, " → ", host),
     };
     for ancestor in host.ancestors(about.key).take(3) {
         let _ = write!(text, " ⇐ {}", process(ancestor, host));

@@ -1,11 +1,13 @@
-//! Processes whose standard streams join them to others: the ones that may turn out to be
-//! somebody's remote shell once it is known where the streams lead. Bounded: the oldest are
+//! Processes whose standard streams join them to others, or that take commands from something
+//! others can write to: the ones that may turn out to be somebody's remote shell once it is known
+//! where the streams lead. Bounded: the oldest are
 //! forgotten first, and counted.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::identity::Identities;
 use super::program::Kind;
+use crate::event::object;
 use crate::event::process::{Exec, Process, ProcessKey};
 use crate::event::{Event, EventId};
 use crate::track::streams::{Channel, is_joint};
@@ -45,13 +47,19 @@ impl Suspects {
     /// Looks at an exec; says whether the process is one now.
     pub fn executed(&mut self, event: &Event, process: &Process, exec: &Exec) -> bool {
         let [stdin, stdout, stderr] = &exec.stdio;
-        let joined = is_joint(stdin.kind) && (is_joint(stdout.kind) || is_joint(stderr.kind));
-        if !joined {
+        let answers = is_joint(stdout.kind) || is_joint(stderr.kind);
+        // A terminal alone feeds every shell that anybody sits at.
+        let fed = is_joint(stdin.kind) && (answers || stdin.kind != object::Kind::Tty);
+        if !fed {
             self.identities.pass(exec);
             self.by_key.remove(&process.key);
             return false;
         }
         let look = self.identities.look(process.key.pid, exec);
+        if !answers && !look.reads_commands() {
+            self.by_key.remove(&process.key);
+            return false;
+        }
         let suspect = Suspect {
             process: Box::new(process.clone()),
             exec: event.id,
