@@ -77,6 +77,10 @@ impl Kind {
     /// The kind of a name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
+        // Events about the sensor's own health have a name for each change.
+        if matches!(name, "sensor.started" | "sensor.stopped") {
+            return Some(Self::Health);
+        }
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 

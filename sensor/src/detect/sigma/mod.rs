@@ -19,6 +19,9 @@ pub mod sample;
 pub mod verdict;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 

@@ -101,6 +101,13 @@ impl<'e> EventRecord<'e> {
         }
     }
 
+    /// A field by way of the whole list, to hold the direct way against.
+    #[cfg(test)]
+    pub(super) fn slow(event: &Event, field: Field) -> Option<String> {
+        let fields = event.fields();
+        fields.get(field).map(|found| super::sample::text(&value(found)))
+    }
+
     fn program(&self) -> Option<&'e Program> {
         if let Action::Exec(exec) = &self.event.action {
             return Some(&exec.program);

@@ -92,8 +92,6 @@ impl Verdict {
             Need::Groups(_) => why.off.push(kind.name()),
             Need::Impossible(reasons) => {
                 for reason in reasons {
-                    // That a record of another type is not of the type asked for says nothing
-                    // where one is; only when none is.
                     if !why.missing.contains(reason) {
                         why.missing.push(reason.clone());
                     }
@@ -136,6 +134,11 @@ impl Verdict {
             why.words = format!("such events never have {}", quoted.join(", "));
         } else {
             why.class = Class::Value;
+            // Of records of other types than the one asked for, that is no news.
+            let telling = |value: &String| !value.starts_with("type is ");
+            if values.iter().any(telling) {
+                values.retain(telling);
+            }
             values.sort();
             values.dedup();
             values.truncate(SHOWN_MAX);
