@@ -1,8 +1,10 @@
 //! `sensor rules bench`: recorded events through the rule engine, as fast as one thread can.
 //! Rule sets of other sizes are made of the one given: fewer by leaving out, more by copies in
-//! which the letters of all values are shifted, so that copies look for other texts of the same
+//! which the letters of all values are shifted (and numbers moved), so that copies look for other texts of the same
 //! length in the same places.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -31,6 +33,9 @@ pub struct Arguments {
     /// Seconds to measure each.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
+    /// How many of the rules that were candidates most often to show.
+    #[arg(long, default_value_t = 0)]
+    show: usize,
     /// Only events of these kinds (event.dataset), separated by commas.
     #[arg(long, value_delimiter = ',')]
     kinds: Vec<String>,
@@ -59,42 +64,57 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         let (mut engine, _) = Engine::new(sources, &Kinds::all());
         let built = start.elapsed();
         let after = resident_kib();
+        let common = commonest(&mut engine, &events);
         let result = measure(&mut engine, &events, Duration::from_secs(arguments.seconds));
         println!(
             "{:>5} rules: {:>9.0} events/s, {:.2} candidates and {:.4} matches an event; loaded in {} ms, \
              resident +{} KiB, of which indexes {} KiB",
             engine.len(),
             result.rate,
-            result.candidates,
+            common.iter().map(|(_, count)| count).sum::<usize>() as f64 / events.len() as f64,
             result.matches,
             built.as_millis(),
             after.saturating_sub(before),
             engine.index_memory() / 1024
         );
+        for (title, count) in common.iter().take(arguments.show) {
+            let each = *count as f64 / events.len() as f64;
+            println!("        candidate {each:.3} times an event: {title}");
+        }
     }
     Ok(OK)
 }
 
 struct Measured {
     rate: f64,
-    candidates: f64,
     matches: f64,
 }
 
+/// How often each rule was a candidate, the most frequent first.
+fn commonest(engine: &mut Engine, events: &[Event]) -> Vec<(Box<str>, usize)> {
+    let mut counts: HashMap<Box<str>, usize> = HashMap::new();
+    for event in events {
+        for rule in engine.candidates(event) {
+            *counts.entry(rule.name.clone()).or_default() += 1;
+        }
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| Reverse(*count));
+    counts
+}
+
 fn measure(engine: &mut Engine, events: &[Event], time: Duration) -> Measured {
-    let (mut done, mut candidates, mut matches) = (0_usize, 0_usize, 0_usize);
+    let (mut done, mut matches) = (0_usize, 0_usize);
     let start = Instant::now();
     while start.elapsed() < time {
         for event in events {
             matches += engine.evaluate(event).len();
-            candidates += engine.last_candidates();
         }
         done += events.len();
     }
     let took = start.elapsed().as_secs_f64();
     Measured {
         rate: done as f64 / took,
-        candidates: candidates as f64 / done as f64,
         matches: matches as f64 / done as f64,
     }
 }
@@ -141,9 +161,9 @@ fn alter(detection: &mut Detection, shift: u8) {
                 if matches!(name, Some("type" | "SYSCALL" | "nametype" | "Initiated")) {
                     continue;
                 }
-                item.values
-                    .iter_mut()
-                    .for_each(|value| alter_value(value, shift));
+                for value in &mut item.values {
+                    alter_value(value, shift);
+                }
             }
         }
         Detection::AnyOf(inner) | Detection::And(inner) => {
@@ -157,11 +177,22 @@ fn alter(detection: &mut Detection, shift: u8) {
 }
 
 fn alter_value(value: &mut SigmaValue, shift: u8) {
-    let SigmaValue::String(text) = value else {
-        return;
+    let text = match value {
+        SigmaValue::String(text) => text,
+        SigmaValue::Integer(number) => {
+            *number += i64::from(shift) * 1_000;
+            return;
+        }
+        _ => return,
     };
     // An expression would become another expression, or none.
     if text.original.contains(['\\', '(', '[']) {
+        return;
+    }
+    // A text without letters would stay the same, and its copies would match together.
+    if !text.original.contains(|c: char| c.is_ascii_alphabetic()) {
+        text.parts
+            .push(StringPart::Plain(char::from(b'a' + shift).to_string()));
         return;
     }
     for part in &mut text.parts {

@@ -16,8 +16,6 @@ pub enum Answer {
     ParentCommandLine,
     /// By one argument.
     Argument(u8),
-    /// By any argument.
-    Arguments,
     /// By `SHA256=` and the hash.
     Hashes,
     /// By `CREATE`, `DELETE` or `NORMAL`.
@@ -237,8 +235,8 @@ pub fn names(shape: Shape) -> impl Iterator<Item = &'static str> {
 #[must_use]
 pub fn keyword_answers(kind: Kind, shape: Shape) -> Vec<Answer> {
     match shape {
-        Shape::AuditExecve => return vec![Answer::Arguments],
-        Shape::AnyLinux => return vec![Answer::CommandLine],
+        // As in a log, where the arguments stand in one line.
+        Shape::AuditExecve | Shape::AnyLinux => return vec![Answer::CommandLine],
         Shape::Native => return native_texts(kind),
         _ => {}
     }

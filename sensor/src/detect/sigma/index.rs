@@ -4,6 +4,7 @@
 //! rsigma, which decides on every candidate.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
@@ -12,7 +13,7 @@ use super::need::{Atom, Need, Place, cost};
 use super::record::{Record, visit_texts};
 
 /// Bytes of texts up to which the fastest, largest form of automaton is used for a field.
-const DENSE_MAX: usize = 24 * 1024;
+const DENSE_MAX: usize = 4 * 1024;
 
 /// A text in a place in a field.
 type Literal = u32;
@@ -38,7 +39,7 @@ pub struct Index {
 #[derive(Debug)]
 struct Scan {
     answer: Answer,
-    automaton: AhoCorasick,
+    automaton: Arc<AhoCorasick>,
     /// Per text of the automaton, the places it counts in.
     literals: Vec<Vec<(Place, Literal)>>,
 }
@@ -97,6 +98,38 @@ impl Scratch {
     }
 }
 
+/// Automata by the texts they look for: many kinds of event are asked for the same.
+#[derive(Debug, Default)]
+pub struct Automata(HashMap<Vec<String>, Arc<AhoCorasick>>);
+
+impl Automata {
+    fn of(&mut self, texts: Vec<String>) -> Result<Arc<AhoCorasick>, aho_corasick::BuildError> {
+        if let Some(known) = self.0.get(&texts) {
+            return Ok(Arc::clone(known));
+        }
+        let bytes: usize = texts.iter().map(String::len).sum();
+        let kind = if bytes <= DENSE_MAX {
+            AhoCorasickKind::DFA
+        } else {
+            AhoCorasickKind::ContiguousNFA
+        };
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .kind(Some(kind))
+            .build(&texts)?;
+        let automaton = Arc::new(automaton);
+        self.0.insert(texts, Arc::clone(&automaton));
+        Ok(automaton)
+    }
+
+    /// Memory they take, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.0.values().map(|automaton| automaton.memory_usage()).sum()
+    }
+}
+
 /// Builds an [`Index`].
 #[derive(Debug, Default)]
 pub struct Builder {
@@ -146,7 +179,7 @@ impl Builder {
     ///
     /// # Errors
     /// When an automaton would be larger than memory can hold.
-    pub fn build(mut self) -> Result<Index, aho_corasick::BuildError> {
+    pub fn build(mut self, automata: &mut Automata) -> Result<Index, aho_corasick::BuildError> {
         let mut fields: BTreeMap<Answer, BTreeMap<String, Vec<(Place, Literal)>>> = BTreeMap::new();
         for (atom, literal) in self.ids {
             let texts = fields.entry(atom.answer).or_default();
@@ -160,7 +193,12 @@ impl Builder {
                 let entries = self.index.leads.get(*literal as usize);
                 entries.is_some_and(|entries| !entries.is_empty())
             });
-            let scan = Scan::new(answer, texts)?;
+            let (texts, literals): (Vec<String>, Vec<_>) = texts.into_iter().unzip();
+            let scan = Scan {
+                answer,
+                automaton: automata.of(texts)?,
+                literals,
+            };
             if leads {
                 self.index.first.push(scan);
             } else {
@@ -175,29 +213,6 @@ impl Builder {
 }
 
 impl Scan {
-    fn new(
-        answer: Answer,
-        texts: BTreeMap<String, Vec<(Place, Literal)>>,
-    ) -> Result<Self, aho_corasick::BuildError> {
-        let (texts, literals): (Vec<String>, Vec<_>) = texts.into_iter().unzip();
-        let bytes: usize = texts.iter().map(String::len).sum();
-        let kind = if bytes <= DENSE_MAX {
-            AhoCorasickKind::DFA
-        } else {
-            AhoCorasickKind::ContiguousNFA
-        };
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(kind))
-            .build(&texts)?;
-        Ok(Self {
-            answer,
-            automaton,
-            literals,
-        })
-    }
-
     fn look<R: Record>(&self, record: &R, scratch: &mut Scratch) {
         let Some(value) = record.answer(self.answer) else {
             return;
@@ -267,12 +282,5 @@ impl Index {
                 }
             }
         }
-    }
-
-    /// Memory it takes, in bytes, roughly.
-    #[must_use]
-    pub fn memory(&self) -> usize {
-        let scans = self.first.iter().chain(&self.later);
-        scans.map(|scan| scan.automaton.memory_usage()).sum()
     }
 }

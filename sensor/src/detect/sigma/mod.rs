@@ -31,7 +31,7 @@ use rsigma_parser::SigmaCollection;
 use crate::event::Event;
 use crate::event::alert::{Rule, Severity};
 use correlate::Correlator;
-use index::{Builder, Index, Scratch};
+use index::{Automata, Builder, Index, Scratch};
 use kind::Kind;
 use load::{Found, Problem, Sources};
 use need::Need;
@@ -93,6 +93,7 @@ pub struct Engine {
     correlator: Correlator,
     scratch: Scratch,
     matched: Vec<u32>,
+    index_memory: usize,
 }
 
 /// Which kinds of event there are.
@@ -142,8 +143,9 @@ impl Engine {
             })
             .collect();
         let mut routes = HashMap::new();
+        let mut automata = Automata::default();
         for kind in Kind::ALL {
-            let route = Route::new(*kind, kinds.has(*kind), &mut loaded, &names);
+            let route = Route::new(*kind, kinds.has(*kind), &mut loaded, &names, &mut automata);
             match route {
                 Ok(route) if !route.entries.is_empty() => {
                     routes.insert(*kind, route);
@@ -170,6 +172,7 @@ impl Engine {
             correlator,
             scratch: Scratch::default(),
             matched: Vec::new(),
+            index_memory: automata.memory(),
         };
         (engine, problems)
     }
@@ -258,14 +261,23 @@ impl Engine {
 
     /// Memory the indexes take, in bytes.
     #[must_use]
-    pub fn index_memory(&self) -> usize {
-        self.routes.values().map(|route| route.index.memory()).sum()
+    pub const fn index_memory(&self) -> usize {
+        self.index_memory
     }
 
-    /// How many candidates the last event had, for measurements.
-    #[must_use]
-    pub fn last_candidates(&self) -> usize {
-        self.scratch.candidates.len()
+    /// The rules that rsigma had to decide on for an event, for measurements.
+    pub fn candidates(&mut self, event: &Event) -> Vec<Arc<Rule>> {
+        let record = EventRecord::new(event);
+        let Some(route) = self.routes.get(&record.kind()) else {
+            return Vec::new();
+        };
+        route.index.candidates(&record, &mut self.scratch);
+        let entries = self.scratch.candidates.iter();
+        entries
+            .filter_map(|entry| route.entries.get(*entry as usize))
+            .filter_map(|(rule, _)| self.rules.get(*rule as usize))
+            .map(|rule| Arc::clone(&rule.card.rule))
+            .collect()
     }
 }
 
@@ -298,6 +310,7 @@ impl Route {
         enabled: bool,
         rules: &mut [Loaded],
         names: &Names,
+        automata: &mut Automata,
     ) -> Result<Self, aho_corasick::BuildError> {
         let shapes: Vec<Answers> = kind
             .shapes()
@@ -320,7 +333,7 @@ impl Route {
             }
         }
         Ok(Self {
-            index: builder.build()?,
+            index: builder.build(automata)?,
             shapes,
             entries,
         })
@@ -376,12 +389,11 @@ fn compile(
     let mut usable = Vec::new();
     for rule in rules {
         match rsigma_eval::compile_rule(&rule.document) {
-            Ok(_) => usable.push(rule),
+            Ok(compiled) => usable.push((rule, compiled)),
             Err(error) => problems.push(rule.problem(error.to_string())),
         }
     }
     let mut collection = SigmaCollection::new();
-    collection.rules = usable.iter().map(|rule| rule.document.clone()).collect();
     for filter in filters {
         let mut trial = rsigma_eval::Engine::new();
         match trial.apply_filter(&filter.document) {
@@ -389,6 +401,12 @@ fn compile(
             Err(error) => problems.push(filter.problem(error.to_string())),
         }
     }
+    if collection.filters.is_empty() {
+        return usable;
+    }
+    // Filters are put into rules by rsigma's own engine only.
+    let documents = usable.iter().map(|(rule, _)| rule.document.clone());
+    collection.rules = documents.collect();
     let mut engine = rsigma_eval::Engine::new();
     if let Err(error) = engine.add_collection(&collection) {
         problems.push(Problem {
@@ -396,11 +414,10 @@ fn compile(
             line: None,
             what: format!("the filters cannot be put into the rules: {error}"),
         });
+        return usable;
     }
-    usable
-        .into_iter()
-        .zip(engine.rules().iter().cloned())
-        .collect()
+    let rules = usable.into_iter().map(|(rule, _)| rule);
+    rules.zip(engine.rules().iter().cloned()).collect()
 }
 
 /// Whether a need can be met.

@@ -55,6 +55,14 @@ pub enum Reason {
     Never(String, String),
 }
 
+impl Reason {
+    /// Whether it is that a record is of another type than the one asked for.
+    #[must_use]
+    pub fn is_of_type(&self) -> bool {
+        matches!(self, Self::Never(field, _) if field == "type")
+    }
+}
+
 /// What an event must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -80,12 +88,21 @@ impl Need {
 
     /// All of them.
     fn all(needs: impl IntoIterator<Item = Self>) -> Self {
-        let mut groups = Vec::new();
+        let (mut groups, mut impossible) = (Vec::new(), None);
         for need in needs {
             match need {
                 Self::Groups(more) => groups.extend(more),
-                impossible @ Self::Impossible(_) => return impossible,
+                Self::Impossible(reasons) => {
+                    impossible.get_or_insert_with(Vec::new).extend(reasons);
+                }
             }
+        }
+        if let Some(mut reasons) = impossible {
+            // Of a record of another type, nothing else is of interest.
+            if let Some(of_type) = reasons.iter().position(Reason::is_of_type) {
+                reasons = vec![reasons.swap_remove(of_type)];
+            }
+            return Self::Impossible(reasons);
         }
         groups.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
         groups.dedup();

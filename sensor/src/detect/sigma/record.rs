@@ -36,7 +36,6 @@ pub trait Record {
             Answer::CommandLine => self.command_line().map(text),
             Answer::ParentCommandLine => self.parent_command_line().map(text),
             Answer::Argument(index) => self.argument(usize::from(index)).map(text),
-            Answer::Arguments => self.field(Field::ProcessArgs),
             Answer::Hashes => {
                 let hash = self.field(Field::ProcessSha256)?;
                 let hash = hash.as_str()?;

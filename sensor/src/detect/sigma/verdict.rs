@@ -2,6 +2,7 @@
 //! that such events never have, a value a field never takes, a kind of event that is not
 //! observed.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use rsigma_parser::LogSource;
@@ -30,8 +31,31 @@ pub struct Why {
     pub class: Class,
     /// In words.
     pub words: String,
+    /// Of the events that come closest.
     missing: Vec<Reason>,
     off: Vec<&'static str>,
+}
+
+impl Why {
+    /// Keeps the reasons of those events that lack least; a record of another type lacks all.
+    fn closer(&mut self, reasons: &[Reason]) {
+        let lack = |reasons: &[Reason]| {
+            if reasons.is_empty() || reasons.iter().any(Reason::is_of_type) {
+                usize::MAX
+            } else {
+                reasons.len()
+            }
+        };
+        match lack(reasons).cmp(&lack(&self.missing)) {
+            Ordering::Less => self.missing = reasons.to_vec(),
+            Ordering::Equal => {
+                self.missing.extend_from_slice(reasons);
+                self.missing.sort();
+                self.missing.dedup();
+            }
+            Ordering::Greater => {}
+        }
+    }
 }
 
 /// Classes of reasons.
@@ -90,13 +114,7 @@ impl Verdict {
         let Self::Never(why) = self else { return };
         match need {
             Need::Groups(_) => why.off.push(kind.name()),
-            Need::Impossible(reasons) => {
-                for reason in reasons {
-                    if !why.missing.contains(reason) {
-                        why.missing.push(reason.clone());
-                    }
-                }
-            }
+            Need::Impossible(reasons) => why.closer(reasons),
         }
     }
 
@@ -134,11 +152,6 @@ impl Verdict {
             why.words = format!("such events never have {}", quoted.join(", "));
         } else {
             why.class = Class::Value;
-            // Of records of other types than the one asked for, that is no news.
-            let telling = |value: &String| !value.starts_with("type is ");
-            if values.iter().any(telling) {
-                values.retain(telling);
-            }
             values.sort();
             values.dedup();
             values.truncate(SHOWN_MAX);

@@ -82,8 +82,9 @@ impl Names {
         match detection {
             CompiledDetection::AllOf(items) => {
                 for item in items {
-                    if let Some(field) = &mut item.field {
-                        self.replace(field);
+                    match &mut item.field {
+                        Some(field) => self.replace(field),
+                        None => loosen(&mut item.matcher),
                     }
                     self.tokenize_matcher(&mut item.matcher);
                 }
@@ -136,6 +137,28 @@ impl Names {
         {
             *name = token;
         }
+    }
+}
+
+/// Makes keywords match anywhere in a text, as Sigma has it: rsigma 0.23 compiles those under
+/// `'|all'` to match whole texts only.
+fn loosen(matcher: &mut CompiledMatcher) {
+    match matcher {
+        CompiledMatcher::Exact {
+            value,
+            case_insensitive,
+        } => {
+            *matcher = CompiledMatcher::Contains {
+                value: std::mem::take(value),
+                case_insensitive: *case_insensitive,
+            };
+        }
+        CompiledMatcher::AnyOf(inner)
+        | CompiledMatcher::AllOf(inner)
+        | CompiledMatcher::CaseInsensitiveGroup {
+            children: inner, ..
+        } => inner.iter_mut().for_each(loosen),
+        _ => {}
     }
 }
 

@@ -141,12 +141,12 @@ fn ways(matcher: &CompiledMatcher, answer: Answer) -> Vec<Way> {
             .take(4)
             .map(|needle| vec![(answer, Want::Inside(needle.clone()))])
             .collect(),
-        CompiledMatcher::Regex(regex) => one(Want::Whole(example(regex.as_str()))),
+        CompiledMatcher::Regex(regex) => one(Want::Inside(example(regex.as_str()))),
         CompiledMatcher::RegexSetMatch { set, .. } => set
             .patterns()
             .iter()
             .take(4)
-            .map(|pattern| vec![(answer, Want::Whole(example(pattern)))])
+            .map(|pattern| vec![(answer, Want::Inside(example(pattern)))])
             .collect(),
         CompiledMatcher::Cidr(network) => one(Want::Whole(network.addr().to_string())),
         CompiledMatcher::NumericEq(number) => one(Want::Whole(number.to_string())),
@@ -224,7 +224,7 @@ fn compose(wants: &[&Want]) -> String {
 
 fn sample(way: &Way, kind: Kind) -> Option<Sample> {
     let mut fields = Map::new();
-    let mut args: Vec<String> = Vec::new();
+    let (mut args, mut line): (Vec<String>, Option<String>) = (Vec::new(), None);
     fields.insert("event.dataset".into(), json!(kind.name()));
     let mut answers: Vec<Answer> = way.iter().map(|(answer, _)| *answer).collect();
     answers.sort();
@@ -244,7 +244,7 @@ fn sample(way: &Way, kind: Kind) -> Option<Sample> {
                 Type::Keywords | Type::Ips => set(field, json!([text])),
                 _ => set(field, json!(text)),
             },
-            Answer::CommandLine => args = vec![text],
+            Answer::CommandLine => line = Some(text),
             Answer::ParentCommandLine => set(Field::ProcessParentCommandLine, json!(text)),
             Answer::Argument(index) => {
                 let index = usize::from(index);
@@ -253,7 +253,6 @@ fn sample(way: &Way, kind: Kind) -> Option<Sample> {
                 }
                 args[index] = text;
             }
-            Answer::Arguments => args.extend(wants.iter().map(|want| compose(&[want]))),
             Answer::Hashes => set(Field::ProcessSha256, json!(text.trim_start_matches("sha256="))),
             Answer::NameType => set(
                 Field::EventAction,
@@ -262,6 +261,7 @@ fn sample(way: &Way, kind: Kind) -> Option<Sample> {
             Answer::Words(_) => {}
         }
     }
+    args.extend(line);
     if !args.is_empty() {
         fields.insert("process.args".into(), json!(args));
     }
