@@ -131,7 +131,10 @@ fn list(paths: &[PathBuf], json: bool) -> Result<u8, Failure> {
         }
     }
     if !json {
-        println!("{firing} of {total} rules can fire, {} problems", problems.len());
+        println!(
+            "{firing} of {total} rules can fire, {} problems",
+            problems.len()
+        );
     }
     Ok(if problems.is_empty() { OK } else { NO })
 }

@@ -265,10 +265,7 @@ impl Written<'_> {
         Some(Action::FileAccess(Box::new(Access {
             kind,
             path: self.boxed("file.path")?,
-            file: self.identity(
-                ["file.mode", "file.size", "file.uid"],
-                "sensor.file.traits",
-            ),
+            file: self.identity(["file.mode", "file.size", "file.uid"], "sensor.file.traits"),
             flags: 0,
             reads: self.has("sensor.file.access", "read"),
             writes: self.has("sensor.file.access", "write"),
@@ -296,10 +293,7 @@ impl Written<'_> {
             name,
             target,
             text: self.boxed("file.target_path"),
-            file: Some(self.identity(
-                ["file.mode", "file.size", "file.uid"],
-                "sensor.file.traits",
-            )),
+            file: Some(self.identity(["file.mode", "file.size", "file.uid"], "sensor.file.traits")),
             replaced: None,
             before: None,
             asked: None,
@@ -320,7 +314,10 @@ mod tests {
             "process.parent.executable":"/bin/sh","process.parent.command_line":"sh -c id"}"#;
         let event = native(&line.replace('\n', " ")).unwrap();
         let fields = event.fields();
-        assert_eq!(fields.get(Field::ProcessExecutable), Some(&"/usr/bin/id".into()));
+        assert_eq!(
+            fields.get(Field::ProcessExecutable),
+            Some(&"/usr/bin/id".into())
+        );
         assert_eq!(fields.get(Field::ProcessCommandLine), Some(&"id -u".into()));
         assert_eq!(fields.get(Field::ProcessParentName), Some(&"sh".into()));
         assert!(fields.get(Field::SensorExecFlags).is_some());

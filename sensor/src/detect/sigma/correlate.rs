@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rsigma_eval::{
-    CompiledRule, CorrelationConfig, CorrelationEngine, EvaluationResult, EvalError,
+    CompiledRule, CorrelationConfig, CorrelationEngine, EvalError, EvaluationResult,
 };
 use rsigma_parser::{CorrelationRule, SigmaRule};
 
@@ -146,20 +146,21 @@ impl Correlator {
             .contains(rule.id.as_deref().unwrap_or(&rule.title))
     }
 
+    /// Whether some correlation counts matches of a rule.
+    pub(super) fn counts(&self, id: &str) -> bool {
+        self.parts.contains(id)
+    }
+
     /// Counts a match of a rule, and says which correlations it completes.
     pub(super) fn process<R: Record>(
         &mut self,
-        id: &str,
         view: &View<'_, R>,
-        result: &EvaluationResult,
+        result: EvaluationResult,
         seconds: i64,
     ) -> Vec<Match> {
-        if !self.parts.contains(id) {
-            return Vec::new();
-        }
         let results = self
             .engine
-            .process_with_detections(view, vec![result.clone()], seconds);
+            .process_with_detections(view, vec![result], seconds);
         results
             .iter()
             .filter_map(|result| self.matched(result))

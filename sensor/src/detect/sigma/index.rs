@@ -13,7 +13,7 @@ use super::need::{Atom, Need, Place, cost};
 use super::record::{Record, visit_texts};
 
 /// Bytes of texts up to which the fastest, largest form of automaton is used for a field.
-const DENSE_MAX: usize = 4 * 1024;
+const DENSE_MAX: usize = 8 * 1024;
 
 /// A text in a place in a field.
 type Literal = u32;
@@ -126,7 +126,10 @@ impl Automata {
     /// Memory they take, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.0.values().map(|automaton| automaton.memory_usage()).sum()
+        self.0
+            .values()
+            .map(|automaton| automaton.memory_usage())
+            .sum()
     }
 }
 
@@ -274,9 +277,8 @@ impl Index {
                         scan.look(record, scratch);
                     }
                 }
-                let met = |group: &Vec<Literal>| {
-                    group.iter().any(|literal| scratch.was_hit(*literal))
-                };
+                let met =
+                    |group: &Vec<Literal>| group.iter().any(|literal| scratch.was_hit(*literal));
                 if groups.is_none_or(|groups| groups.iter().all(met)) {
                     scratch.candidates.push(*entry);
                 }

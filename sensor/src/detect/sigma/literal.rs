@@ -6,6 +6,8 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 const LENGTH_MIN: usize = 2;
 /// Alternatives of one place in an expression that are kept.
 const ALTERNATIVES_MAX: usize = 64;
+/// Variants of one run of characters that are kept.
+const VARIANTS_MAX: usize = 16;
 
 /// Groups of texts in lower case, ASCII only: of each group, one must be there. No groups when
 /// nothing can be said.
@@ -40,56 +42,93 @@ fn alternatives(branches: &[Hir]) -> Option<Vec<String>> {
 
 fn sequence(parts: &[Hir]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
-    let mut run = String::new();
+    let mut runs = vec![String::new()];
     for part in parts {
-        let known = match part.kind() {
-            HirKind::Literal(literal) => std::str::from_utf8(&literal.0)
-                .ok()
-                .filter(|text| text.is_ascii())
-                .map(str::to_ascii_lowercase),
-            HirKind::Class(class) => one_letter(class).map(String::from),
-            _ => None,
-        };
-        match known {
-            Some(text) => run.push_str(&text),
+        match exact(part).and_then(|texts| joined(&runs, &texts)) {
+            Some(longer) => runs = longer,
             None => {
-                end_run(&mut run, &mut found);
-                if !matches!(part.kind(), HirKind::Literal(_) | HirKind::Class(_)) {
-                    found.extend(groups(part));
+                end(&mut runs, &mut found);
+                match exact(part) {
+                    Some(texts) => runs = texts,
+                    // One that is no sequence says nothing, and would come back here.
+                    None if matches!(part.kind(), HirKind::Literal(_) | HirKind::Class(_)) => {}
+                    None => found.extend(groups(part)),
                 }
             }
         }
     }
-    end_run(&mut run, &mut found);
+    end(&mut runs, &mut found);
     found
 }
 
-fn end_run(run: &mut String, found: &mut Vec<Vec<String>>) {
-    if run.len() >= LENGTH_MIN {
-        found.push(vec![std::mem::take(run)]);
+/// Each text followed by each of others, unless there would be too many.
+fn joined(firsts: &[String], seconds: &[String]) -> Option<Vec<String>> {
+    if firsts.len() * seconds.len() > VARIANTS_MAX {
+        return None;
     }
-    run.clear();
+    let pairs = firsts
+        .iter()
+        .flat_map(|first| seconds.iter().map(move |second| format!("{first}{second}")));
+    Some(pairs.collect())
 }
 
-/// The letter that a class is both cases of. A class like `(?i)k`, that has a sign outside
-/// ASCII beside them, is that letter in lower case as well: `K` of Kelvin is `k`.
-fn one_letter(class: &Class) -> Option<char> {
+fn end(runs: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    let mut texts = std::mem::replace(runs, vec![String::new()]);
+    texts.sort();
+    texts.dedup();
+    if texts.iter().all(|text| text.len() >= LENGTH_MIN) {
+        found.push(texts);
+    }
+}
+
+/// All texts that an expression matches, in lower case, when they are few and ASCII.
+fn exact(hir: &Hir) -> Option<Vec<String>> {
+    match hir.kind() {
+        HirKind::Literal(literal) => {
+            let text = std::str::from_utf8(&literal.0).ok()?;
+            text.is_ascii().then(|| vec![text.to_ascii_lowercase()])
+        }
+        HirKind::Class(class) => letters(class),
+        HirKind::Capture(capture) => exact(&capture.sub),
+        HirKind::Concat(parts) => {
+            let mut texts = vec![String::new()];
+            for part in parts {
+                texts = joined(&texts, &exact(part)?)?;
+            }
+            Some(texts)
+        }
+        HirKind::Alternation(branches) => {
+            let mut texts = Vec::new();
+            for branch in branches {
+                texts.extend(exact(branch)?);
+            }
+            (texts.len() <= VARIANTS_MAX).then_some(texts)
+        }
+        _ => None,
+    }
+}
+
+/// The characters of a class, in lower case. A class like `(?i)k`, that has a sign outside
+/// ASCII beside the letter, is that letter as well: the Kelvin sign is `k` in lower case.
+fn letters(class: &Class) -> Option<Vec<String>> {
     let Class::Unicode(class) = class else {
         return None;
     };
-    let mut letter = None;
+    let mut texts = Vec::new();
     for range in class.ranges() {
-        if range.start() != range.end() {
-            return None;
+        for c in range.start()..=range.end() {
+            let mut lower = c.to_lowercase();
+            let first = lower.next().filter(char::is_ascii)?;
+            let text = String::from(first);
+            if lower.next().is_some() || texts.len() >= VARIANTS_MAX {
+                return None;
+            }
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
         }
-        let mut lower = range.start().to_lowercase();
-        let first = lower.next().filter(char::is_ascii)?;
-        if lower.next().is_some() || letter.is_some_and(|letter| letter != first) {
-            return None;
-        }
-        letter = Some(first);
     }
-    letter
+    Some(texts)
 }
 
 #[cfg(test)]
@@ -107,6 +146,8 @@ mod tests {
         assert_eq!(of("(?:foo|barr)+z{2}"), [["foo", "barr"]]);
         assert_eq!(of("[a-z]+"), Vec::<Vec<String>>::new());
         assert_eq!(of("(abc|.)"), Vec::<Vec<String>>::new());
+        assert_eq!(of("-(W|R)\\s?x"), [["-r", "-w"]]);
+        assert_eq!(of("a[bc]d.e"), [["abd", "acd"]]);
     }
 
     #[test]

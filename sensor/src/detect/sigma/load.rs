@@ -104,7 +104,10 @@ impl Sources {
 
     fn add_directory(&mut self, path: &Path, depth: usize) {
         if depth >= DEPTH_MAX {
-            return self.problem(path, format!("is nested deeper than {DEPTH_MAX} directories"));
+            return self.problem(
+                path,
+                format!("is nested deeper than {DEPTH_MAX} directories"),
+            );
         }
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,

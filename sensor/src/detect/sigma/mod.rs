@@ -25,7 +25,8 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use rsigma_eval::{CompiledRule, EvaluationResult, evaluate_rule};
+use rsigma_eval::compiler::eval_condition;
+use rsigma_eval::{CompiledDetection, CompiledRule, Event as _, evaluate_rule};
 use rsigma_parser::SigmaCollection;
 
 use crate::event::Event;
@@ -93,6 +94,7 @@ pub struct Engine {
     correlator: Correlator,
     scratch: Scratch,
     matched: Vec<u32>,
+    selections: Vec<String>,
     index_memory: usize,
 }
 
@@ -172,6 +174,7 @@ impl Engine {
             correlator,
             scratch: Scratch::default(),
             matched: Vec::new(),
+            selections: Vec::new(),
             index_memory: automata.memory(),
         };
         (engine, problems)
@@ -200,16 +203,18 @@ impl Engine {
             let Some(rule) = self.rules.get(number as usize) else {
                 continue;
             };
-            let Some(result) = evaluate_rule(&rule.compiled, &view) else {
+            self.selections.clear();
+            if !rule.decide(&view, &mut self.selections) {
                 continue;
-            };
+            }
             self.matched.push(number);
-            let correlated =
-                self.correlator
-                    .process(&rule.card.rule.id, &view, &result, record.seconds());
-            matches.extend(correlated);
+            if self.correlator.counts(&rule.card.rule.id)
+                && let Some(result) = evaluate_rule(&rule.compiled, &view)
+            {
+                matches.extend(self.correlator.process(&view, result, record.seconds()));
+            }
             if rule.alerts {
-                matches.push(rule.matched(&result, &self.names));
+                matches.push(rule.matched(&view, &self.selections, &self.names));
             }
         }
         matches
@@ -282,25 +287,58 @@ impl Engine {
 }
 
 impl Loaded {
-    fn matched(&self, result: &EvaluationResult, names: &Names) -> Match {
-        let fields = result
-            .as_detection()
-            .map(|body| body.matched_fields.as_slice())
-            .unwrap_or_default();
-        let text = |value: &serde_json::Value| match value {
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let message = self.card.message(
-            fields
-                .iter()
-                .map(|field| (names.name(&field.field).to_owned(), text(&field.value))),
-        );
+    /// Whether rsigma says it matches, and by which selections.
+    fn decide<R: Record>(&self, view: &View<'_, R>, selections: &mut Vec<String>) -> bool {
+        let detections = &self.compiled.detections;
+        let mut conditions = self.compiled.conditions.iter();
+        conditions.any(|condition| eval_condition(condition, detections, view, selections))
+    }
+
+    fn matched<R: Record>(
+        &self,
+        view: &View<'_, R>,
+        selections: &[String],
+        names: &Names,
+    ) -> Match {
+        let mut fields = Vec::new();
+        for selection in selections {
+            if let Some(detection) = self.compiled.detections.get(selection) {
+                matched_fields(detection, view, names, &mut fields);
+            }
+        }
         Match {
             rule: Arc::clone(&self.card.rule),
             severity: self.card.severity,
-            message,
+            message: self.card.message(fields),
         }
+    }
+}
+
+/// Fields of a detection that matched, and their values.
+fn matched_fields<R: Record>(
+    detection: &CompiledDetection,
+    view: &View<'_, R>,
+    names: &Names,
+    found: &mut Vec<(String, String)>,
+) {
+    match detection {
+        CompiledDetection::AllOf(items) => {
+            for item in items {
+                let Some(field) = &item.field else { continue };
+                let Some(value) = view.get_field(field) else {
+                    continue;
+                };
+                if item.matcher.matches(&value, view) {
+                    found.push((names.name(field).to_owned(), sample::text(&value)));
+                }
+            }
+        }
+        CompiledDetection::AnyOf(inner) | CompiledDetection::And(inner) => {
+            for detection in inner {
+                matched_fields(detection, view, names, found);
+            }
+        }
+        _ => {}
     }
 }
 

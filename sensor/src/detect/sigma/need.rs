@@ -13,6 +13,20 @@ use rsigma_parser::{ConditionExpr, Quantifier};
 use super::fields::{Answer, keyword_answers};
 use super::literal;
 use super::view::{Answers, Names};
+use crate::event::field::{Field, Type};
+
+/// Fields that are text in ECS and hold a decimal number.
+const NUMBERS: &[Field] = &[
+    Field::ProcessUserId,
+    Field::ProcessRealUserId,
+    Field::ProcessSavedUserId,
+    Field::ProcessGroupId,
+    Field::ProcessRealGroupId,
+    Field::ProcessSavedGroupId,
+    Field::SensorAuditUser,
+    Field::FileUid,
+    Field::FileGid,
+];
 
 /// Groups kept for one rule; the best ones.
 const GROUPS_MAX: usize = 6;
@@ -135,7 +149,9 @@ impl Need {
             return Self::Groups(possible.pop().unwrap_or_default());
         }
         for groups in possible {
-            let best = groups.into_iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
+            let best = groups
+                .into_iter()
+                .min_by(|a, b| cost(a).total_cmp(&cost(b)));
             atoms.extend(best.unwrap_or_default());
         }
         atoms.sort();
@@ -264,7 +280,10 @@ impl Fold<'_> {
             return Need::NOTHING;
         }
         let asked = matcher.describe().pattern.unwrap_or_default();
-        Need::Impossible(vec![Reason::Never(self.names.name(field).to_owned(), asked)])
+        Need::Impossible(vec![Reason::Never(
+            self.names.name(field).to_owned(),
+            asked,
+        )])
     }
 
     fn keywords(&self, matcher: &CompiledMatcher) -> Need {
@@ -273,7 +292,10 @@ impl Fold<'_> {
             return Need::Impossible(vec![]);
         }
         // Words of a record that never change are not indexed.
-        if answers.iter().any(|answer| matches!(answer, Answer::Words(_))) {
+        if answers
+            .iter()
+            .any(|answer| matches!(answer, Answer::Words(_)))
+        {
             return Need::NOTHING;
         }
         matcher_need(matcher, &answers)
@@ -328,6 +350,7 @@ fn matcher_need(matcher: &CompiledMatcher, answers: &[Answer]) -> Need {
                 .iter()
                 .map(|needle| one(Place::Inside, needle, *case_insensitive)),
         ),
+        CompiledMatcher::NumericEq(number) => number_need(*number, answers),
         CompiledMatcher::Regex(regex) => regex_need(regex.as_str(), answers),
         CompiledMatcher::RegexSetMatch { set, mode } => {
             let needs = set
@@ -351,6 +374,22 @@ fn matcher_need(matcher: &CompiledMatcher, answers: &[Answer]) -> Need {
         } => Need::all(inner.iter().map(|inner| matcher_need(inner, answers))),
         _ => Need::NOTHING,
     }
+}
+
+/// A number, in fields that we always write it in one form to.
+fn number_need(number: f64, answers: &[Answer]) -> Need {
+    let written = |answer: &Answer| {
+        let Answer::Field(field) = answer else {
+            return false;
+        };
+        let definition = field.definition();
+        definition.kind == Type::Long || NUMBERS.contains(field)
+    };
+    if number.fract() != 0.0 || number.abs() > 1e15 || !answers.iter().all(written) {
+        return Need::NOTHING;
+    }
+    let text = format!("{number:.0}");
+    Need::atoms(atoms(answers, Place::Whole, [text.as_str()]))
 }
 
 fn regex_need(pattern: &str, answers: &[Answer]) -> Need {

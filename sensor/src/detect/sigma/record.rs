@@ -43,9 +43,9 @@ pub trait Record {
             }
             Answer::NameType => Some(text(self.name_type())),
             Answer::Words([word]) => Some(text(word)),
-            Answer::Words(words) => {
-                Some(EventValue::Array(words.iter().map(|word| text(word)).collect()))
-            }
+            Answer::Words(words) => Some(EventValue::Array(
+                words.iter().map(|word| text(word)).collect(),
+            )),
         }
     }
 
@@ -104,7 +104,9 @@ impl<'e> EventRecord<'e> {
     #[cfg(test)]
     pub(super) fn slow(event: &Event, field: Field) -> Option<String> {
         let fields = event.fields();
-        fields.get(field).map(|found| super::sample::text(&value(found)))
+        fields
+            .get(field)
+            .map(|found| super::sample::text(&value(found)))
     }
 
     fn program(&self) -> Option<&'e Program> {
@@ -153,16 +155,13 @@ impl<'e> EventRecord<'e> {
         process.map_or(Err(()), |process| self.of_process(process, field))
     }
 
-    fn of_process(
-        &self,
-        process: &'e Process,
-        field: Field,
-    ) -> Result<Option<EventValue<'e>>, ()> {
+    fn of_process(&self, process: &'e Process, field: Field) -> Result<Option<EventValue<'e>>, ()> {
         let parent = process.parent.as_ref();
         Ok(match field {
-            Field::ProcessExecutable => {
-                borrowed(self.program().and_then(|program| program.executable.as_deref()))
-            }
+            Field::ProcessExecutable => borrowed(
+                self.program()
+                    .and_then(|program| program.executable.as_deref()),
+            ),
             Field::ProcessName => borrowed(Some(process.name())),
             Field::ProcessArgs => match self.program() {
                 Some(program) => list(program.args.iter().map(|text| &**text)),

@@ -82,13 +82,20 @@ fn an_exec_is_seen_as_audit_records_each_by_itself() {
         detection: {s: {type: SYSCALL, SYSCALL: execve, exe|endswith: /nc, a0: nc}, condition: s}\n";
     let (mut engine, _) = engine(&[execve, syscall]);
     // The arguments of a system call are not those of the program.
-    assert_eq!(fired(&mut engine, &exec("/bin/nc", &["nc", "-l"], 0)), ["e"]);
+    assert_eq!(
+        fired(&mut engine, &exec("/bin/nc", &["nc", "-l"], 0)),
+        ["e"]
+    );
     let never: Vec<_> = engine
         .list()
         .filter(|listed| !listed.verdict.fires())
         .collect();
     assert_eq!(&*never[0].rule.id, "s");
-    assert!(never[0].verdict.to_string().contains("`a0`"), "{}", never[0].verdict);
+    assert!(
+        never[0].verdict.to_string().contains("`a0`"),
+        "{}",
+        never[0].verdict
+    );
 }
 
 #[test]
@@ -97,7 +104,10 @@ fn keywords_are_found_in_arguments() {
         detection: {e: {type: EXECVE}, words: {'|all': [grep, password]}, condition: e and words}\n";
     let (mut engine, _) = engine(&[rule]);
     assert_eq!(
-        fired(&mut engine, &exec("/bin/grep", &["grep", "Password", "x"], 0)),
+        fired(
+            &mut engine,
+            &exec("/bin/grep", &["grep", "Password", "x"], 0)
+        ),
         ["k"]
     );
     assert!(fired(&mut engine, &exec("/bin/grep", &["grep", "x"], 0)).is_empty());
@@ -249,7 +259,11 @@ fn an_event_and_its_recording_match_the_same_rules() {
         }
         let sample = Sample::from_json(json, 0).unwrap();
         let of_sample = fired(&mut engine, &sample);
-        assert_eq!(fired(&mut engine, &EventRecord::new(&event)), of_sample, "{file}");
+        assert_eq!(
+            fired(&mut engine, &EventRecord::new(&event)),
+            of_sample,
+            "{file}"
+        );
         compared += 1;
     }
     assert!(compared > 20, "{compared}");

@@ -93,8 +93,8 @@ impl Generator<'_> {
 
     fn detection(&self, detection: &CompiledDetection) -> Vec<Way> {
         match detection {
-            CompiledDetection::AllOf(items) => product(items.iter().map(|item| {
-                match &item.field {
+            CompiledDetection::AllOf(items) => {
+                product(items.iter().map(|item| match &item.field {
                     Some(field) => match self.answers.of(field) {
                         Some(answer) => ways(&item.matcher, answer),
                         None if matches!(item.matcher, CompiledMatcher::Null) => vec![Vec::new()],
@@ -102,8 +102,8 @@ impl Generator<'_> {
                         None => Vec::new(),
                     },
                     None => self.keywords(&item.matcher),
-                }
-            })),
+                }))
+            }
             CompiledDetection::AnyOf(inner) => inner
                 .iter()
                 .flat_map(|inner| self.detection(inner))
@@ -253,10 +253,17 @@ fn sample(way: &Way, kind: Kind) -> Option<Sample> {
                 }
                 args[index] = text;
             }
-            Answer::Hashes => set(Field::ProcessSha256, json!(text.trim_start_matches("sha256="))),
+            Answer::Hashes => set(
+                Field::ProcessSha256,
+                json!(text.trim_start_matches("sha256=")),
+            ),
             Answer::NameType => set(
                 Field::EventAction,
-                json!(if text == "create" { "file_create" } else { "file_open" }),
+                json!(if text == "create" {
+                    "file_create"
+                } else {
+                    "file_open"
+                }),
             ),
             Answer::Words(_) => {}
         }

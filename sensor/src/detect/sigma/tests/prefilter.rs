@@ -69,11 +69,26 @@ fn value() -> impl Strategy<Value = String> {
 
 fn item() -> impl Strategy<Value = serde_json::Value> {
     let field = prop::sample::select(vec![
-        "Image", "CommandLine", "User", "process.args", "Nobody", "sensor.exec.flags",
+        "Image",
+        "CommandLine",
+        "User",
+        "process.args",
+        "Nobody",
+        "sensor.exec.flags",
     ]);
     let modifier = prop::sample::select(vec![
-        "", "|contains", "|startswith", "|endswith", "|contains|all", "|cased", "|contains|cased",
-        "|re", "|re|i", "|exists", "|neq", "|endswith|cased",
+        "",
+        "|contains",
+        "|startswith",
+        "|endswith",
+        "|contains|all",
+        "|cased",
+        "|contains|cased",
+        "|re",
+        "|re|i",
+        "|exists",
+        "|neq",
+        "|endswith|cased",
     ]);
     (field, modifier, prop::collection::vec(value(), 2..5)).prop_map(
         |(field, modifier, mut values)| {
@@ -93,7 +108,13 @@ fn item() -> impl Strategy<Value = serde_json::Value> {
 
 fn rule() -> impl Strategy<Value = String> {
     let condition = prop::sample::select(vec![
-        "s1 and s2", "s1 or s2", "s1 and not s2", "1 of s*", "all of s*", "not s1", "s1 and w",
+        "s1 and s2",
+        "s1 or s2",
+        "s1 and not s2",
+        "1 of s*",
+        "all of s*",
+        "not s1",
+        "s1 and w",
         "s2 or w",
     ]);
     let words = prop::collection::vec(word().prop_filter("empty", |word| !word.is_empty()), 1..3);
