@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Failure, NO, OK};
-use crate::detect::sigma::load::{Problem, Sources};
+use crate::detect::sigma::load::Problem;
 use crate::detect::sigma::sample::Sample;
 use crate::detect::sigma::verdict::Verdict;
 use crate::detect::sigma::{Engine, Kinds, builtin};
@@ -65,33 +65,16 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
 }
 
 /// Rules of some paths, or the built-in ones.
-fn sources(paths: &[PathBuf]) -> Sources {
-    let mut sources = Sources::default();
-    if paths.is_empty() {
-        builtin::add_to(&mut sources);
-    }
-    for path in paths {
-        sources.add_path(path);
-    }
-    sources
-}
-
 fn engine(paths: &[PathBuf]) -> (Engine, Vec<Problem>) {
-    Engine::new(sources(paths), &Kinds::all())
+    Engine::load(paths, paths.is_empty(), &Kinds::all())
 }
 
 fn lint(paths: &[PathBuf]) -> u8 {
-    let sources = sources(paths);
-    let files = sources.files;
-    let (engine, problems) = Engine::new(sources, &Kinds::all());
+    let (engine, problems) = engine(paths);
     for problem in &problems {
         println!("{problem}");
     }
-    println!(
-        "{} rules in {files} files, {} problems",
-        engine.len(),
-        problems.len()
-    );
+    println!("{} rules, {} problems", engine.len(), problems.len());
     if problems.is_empty() { OK } else { NO }
 }
 

@@ -235,6 +235,7 @@ impl Written<'_> {
             filename: self.boxed("sensor.exec.filename"),
             interpreter: self.boxed("sensor.exec.interpreter"),
             working_directory: self.boxed("process.working_directory"),
+            carried: None,
             argument_bytes: self.number("sensor.exec.argument_bytes"),
             environment: self.list("process.env_vars"),
             environment_truncated: false,

@@ -108,10 +108,9 @@ impl Correlator {
             self.only_parts.extend(ids.iter().cloned());
         }
         let number = self.correlations.len();
-        for name in [&document.id, &document.name, &Some(document.title.clone())] {
-            if let Some(name) = name {
-                self.by_id.insert(name.clone(), number);
-            }
+        let title = Some(document.title.clone());
+        for name in [&document.id, &document.name, &title].into_iter().flatten() {
+            self.by_id.insert(name.clone(), number);
         }
         self.correlations.push(Correlation {
             card: Card::of_correlation(document),

@@ -362,6 +362,7 @@ const fn own_fields(kind: Kind) -> &'static [&'static str] {
         | Kind::FileChown
         | Kind::FileTruncate
         | Kind::FileMkdir => FILE,
+        Kind::Stream => &["file.", "sensor.file.", "sensor.stream."],
         Kind::Alert => &[
             "message",
             "rule.",

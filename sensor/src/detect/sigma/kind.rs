@@ -68,6 +68,7 @@ kinds! {
     FileChown "file.chown" [FileChange AuditSyscall AuditPath];
     FileTruncate "file.truncate" [FileChange AuditSyscall AuditPath];
     FileMkdir "file.mkdir" [AuditSyscall AuditPath];
+    Stream "file.stream" [AuditSyscall AuditPath];
     Alert "alert" [];
     Lost "sensor.lost" [];
     Health "sensor.health" [];
@@ -129,6 +130,7 @@ impl Kind {
                 ChangeKind::Truncate => Self::FileTruncate,
                 ChangeKind::Mkdir => Self::FileMkdir,
             },
+            Action::StreamOpen(_) => Self::Stream,
             Action::Alert(_) => Self::Alert,
             Action::Lost(_) => Self::Lost,
             Action::Health(_) => Self::Health,
@@ -157,7 +159,9 @@ impl Kind {
             Self::Bind => &["bind"],
             Self::UdpSend => &["sendto", "sendmsg", "sendmmsg"],
             Self::RawSocket => &["socket"],
-            Self::FileOpen | Self::FileRead => &["open", "openat", "openat2", "creat"],
+            Self::FileOpen | Self::FileRead | Self::Stream => {
+                &["open", "openat", "openat2", "creat"]
+            }
             Self::FileRename => &["rename", "renameat", "renameat2"],
             Self::FileUnlink => &["unlink", "unlinkat", "rmdir"],
             Self::FileLink => &["link", "linkat"],

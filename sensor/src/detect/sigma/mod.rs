@@ -23,6 +23,7 @@ mod view;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rsigma_eval::compiler::eval_condition;
@@ -123,6 +124,20 @@ impl Kinds {
 }
 
 impl Engine {
+    /// Reads, compiles and indexes rules: the built-in ones if wanted, then those of the paths,
+    /// which take the place of earlier ones with the same id.
+    #[must_use]
+    pub fn load(paths: &[PathBuf], builtin: bool, kinds: &Kinds) -> (Self, Vec<Problem>) {
+        let mut sources = Sources::default();
+        if builtin {
+            builtin::add_to(&mut sources);
+        }
+        for path in paths {
+            sources.add_path(path);
+        }
+        Self::new(sources, kinds)
+    }
+
     /// Compiles and indexes what was read. What cannot be used is reported and left out.
     #[must_use]
     pub fn new(sources: Sources, kinds: &Kinds) -> (Self, Vec<Problem>) {

@@ -4,7 +4,7 @@ mod corpus;
 mod generate;
 mod prefilter;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::load::Sources;
 use super::record::{EventRecord, Record};
@@ -60,6 +60,13 @@ fn a_match_names_rule_severity_and_what_matched() {
     assert_eq!(found.rule.tactics[0].name, "discovery");
     assert_eq!(found.rule.authors.len(), 2);
     assert!(fired(&mut engine, &exec("/usr/bin/who", &["whoami"], 0)).is_empty());
+}
+
+#[test]
+fn every_kind_of_event_there_is_can_have_rules() {
+    for (_, _, name) in sensor_common::kind::ALL {
+        assert!(Kind::from_name(name).is_some(), "{name}");
+    }
 }
 
 #[test]
@@ -271,13 +278,5 @@ fn an_event_and_its_recording_match_the_same_rules() {
 
 #[test]
 fn the_documentation_is_current() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sigma.md");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(path, fields::documentation()).unwrap();
-    }
-    assert_eq!(
-        std::fs::read_to_string(path).unwrap_or_default(),
-        fields::documentation(),
-        "run with UPDATE_DOCS=1"
-    );
+    crate::page::assert_current("sigma.md", &fields::documentation());
 }
