@@ -10,8 +10,9 @@ use rsigma_eval::EventValue;
 use super::fields::Answer;
 use super::kind::Kind;
 use crate::event::field::{Field, Fields, Value};
+use crate::event::network::Flow;
 use crate::event::process::{Process, Program};
-use crate::event::{Action, Event};
+use crate::event::{Action, Endpoint, Event};
 
 /// Something rules can be evaluated on.
 pub trait Record {
@@ -138,6 +139,11 @@ impl<'e> EventRecord<'e> {
                 Field::FileTargetPath => Some(borrowed(change.text.as_deref())),
                 _ => None,
             },
+            Action::TcpConnect(connect) | Action::UdpConnect(connect) => {
+                of_flow(&connect.flow, false, field)
+            }
+            Action::UdpSend(send) => of_flow(&send.0, false, field),
+            Action::TcpAccept(accept) => of_flow(&accept.0, true, field),
             _ => None,
         };
         if let Some(value) = of_action {
@@ -181,6 +187,24 @@ impl<'e> EventRecord<'e> {
             _ => return Err(()),
         })
     }
+}
+
+/// Ends of a connection, of which the one that began is the source.
+fn of_flow(flow: &Flow, accepted: bool, field: Field) -> Option<Option<EventValue<'static>>> {
+    let (source, destination) = if accepted {
+        (flow.remote, flow.local)
+    } else {
+        (flow.local, flow.remote)
+    };
+    let address = |end: Endpoint| EventValue::Str(Cow::Owned(end.address.to_string()));
+    let port = |end: Endpoint| EventValue::Int(i64::from(end.port));
+    Some(Some(match field {
+        Field::SourceIp => address(source),
+        Field::SourcePort => port(source),
+        Field::DestinationIp => address(destination),
+        Field::DestinationPort => port(destination),
+        _ => return None,
+    }))
 }
 
 fn borrowed(text: Option<&str>) -> Option<EventValue<'_>> {

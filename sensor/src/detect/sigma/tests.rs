@@ -226,10 +226,32 @@ fn built_in_rules_do_what_their_samples_say_and_have_both_kinds() {
     }
 }
 
+/// Recorded events of kinds that the samples do not have.
+fn further_events() -> Vec<serde_json::Value> {
+    let mut all = Vec::new();
+    for dataset in ["network.connect", "network.accept", "network.udp_connect"] {
+        all.push(serde_json::json!({
+            "event.dataset": dataset, "process.pid": 7, "process.executable": "/usr/bin/nc",
+            "process.thread.name": "nc", "source.ip": "10.0.0.5", "source.port": 40_000,
+            "destination.ip": "203.0.113.7", "destination.port": 4_444,
+        }));
+    }
+    all.push(serde_json::json!({
+        "event.dataset": "network.close", "process.pid": 7, "source.ip": "::1", "source.port": 1,
+        "destination.ip": "::1", "destination.port": 2, "source.bytes": 3,
+    }));
+    all.push(serde_json::json!({"event.dataset": "process.fork", "process.pid": 7}));
+    all.push(serde_json::json!({"event.dataset": "process.exit", "process.pid": 7}));
+    all
+}
+
 #[test]
 fn a_field_read_directly_is_the_one_of_the_field_list_and_known_of_its_kind() {
     let mut compared = 0;
-    for (file, _, event) in samples() {
+    let further = further_events()
+        .into_iter()
+        .map(|event| (event["event.dataset"].to_string(), true, event));
+    for (file, _, event) in samples().into_iter().chain(further) {
         let line = event.to_string();
         let Some(event) = read::native(&line) else {
             continue;
