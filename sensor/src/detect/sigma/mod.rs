@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use rsigma_eval::compiler::eval_condition;
 use rsigma_eval::{CompiledDetection, CompiledRule, Event as _, evaluate_rule};
-use rsigma_parser::SigmaCollection;
+use rsigma_parser::{FilterRule, SigmaCollection, SigmaRule};
 
 use crate::event::Event;
 use crate::event::alert::{Rule, Severity};
@@ -142,8 +142,9 @@ impl Engine {
     #[must_use]
     pub fn new(sources: Sources, kinds: &Kinds) -> (Self, Vec<Problem>) {
         let mut problems = sources.problems;
-        let rules = unique(sources.rules, &mut problems);
-        let mut rules = compile(rules, sources.filters, &mut problems);
+        let rules = compile(sources.rules, &mut problems);
+        let rules = unique(rules, &mut problems);
+        let mut rules = filtered(rules, sources.filters, &mut problems);
         let mut correlator = Correlator::new(&rules, sources.correlations, &mut problems);
         let mut names = Names::default();
         for (_, compiled) in &mut rules {
@@ -399,46 +400,10 @@ impl Route {
     }
 }
 
-/// Of rules with the same id, the later one: what a user adds takes the place of what is built
-/// in. Two in files of one origin are a problem as well.
-fn unique(
-    rules: Vec<Found<rsigma_parser::SigmaRule>>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Found<rsigma_parser::SigmaRule>> {
-    let mut by_id: HashMap<String, usize> = HashMap::new();
-    let mut kept: Vec<Found<rsigma_parser::SigmaRule>> = Vec::new();
-    for rule in rules {
-        let Some(id) = rule.document.id.clone() else {
-            kept.push(rule);
-            continue;
-        };
-        match by_id.get(&id).copied().and_then(|at| kept.get_mut(at)) {
-            Some(earlier) => {
-                if !builtin::is_builtin(&earlier.file) {
-                    problems.push(rule.problem(format!(
-                        "the id {id} is also that of {}; this rule takes its place",
-                        earlier.file.display()
-                    )));
-                }
-                *earlier = rule;
-            }
-            None => {
-                by_id.insert(id, kept.len());
-                kept.push(rule);
-            }
-        }
-    }
-    kept
-}
+type Compiled = Vec<(Found<SigmaRule>, CompiledRule)>;
 
-type Compiled = Vec<(Found<rsigma_parser::SigmaRule>, CompiledRule)>;
-
-/// Compiles rules, with the filters put into them.
-fn compile(
-    rules: Vec<Found<rsigma_parser::SigmaRule>>,
-    filters: Vec<Found<rsigma_parser::FilterRule>>,
-    problems: &mut Vec<Problem>,
-) -> Compiled {
+/// The rules that can be compiled.
+fn compile(rules: Vec<Found<SigmaRule>>, problems: &mut Vec<Problem>) -> Compiled {
     let mut usable = Vec::new();
     for rule in rules {
         match rsigma_eval::compile_rule(&rule.document) {
@@ -446,6 +411,44 @@ fn compile(
             Err(error) => problems.push(rule.problem(error.to_string())),
         }
     }
+    usable
+}
+
+/// Of rules with the same id, the later one: what a user adds takes the place of what is built
+/// in. Two in files of one origin are a problem as well.
+fn unique(rules: Compiled, problems: &mut Vec<Problem>) -> Compiled {
+    let mut by_id: HashMap<String, usize> = HashMap::new();
+    let mut kept: Compiled = Vec::new();
+    for (rule, compiled) in rules {
+        let Some(id) = rule.document.id.clone() else {
+            kept.push((rule, compiled));
+            continue;
+        };
+        match by_id.get(&id).copied().and_then(|at| kept.get_mut(at)) {
+            Some(earlier) => {
+                if !builtin::is_builtin(&earlier.0.file) {
+                    problems.push(rule.problem(format!(
+                        "the id {id} is also that of {}; this rule takes its place",
+                        earlier.0.file.display()
+                    )));
+                }
+                *earlier = (rule, compiled);
+            }
+            None => {
+                by_id.insert(id, kept.len());
+                kept.push((rule, compiled));
+            }
+        }
+    }
+    kept
+}
+
+/// The rules with the filters put into them.
+fn filtered(
+    rules: Compiled,
+    filters: Vec<Found<FilterRule>>,
+    problems: &mut Vec<Problem>,
+) -> Compiled {
     let mut collection = SigmaCollection::new();
     for filter in filters {
         let mut trial = rsigma_eval::Engine::new();
@@ -455,10 +458,10 @@ fn compile(
         }
     }
     if collection.filters.is_empty() {
-        return usable;
+        return rules;
     }
     // Filters are put into rules by rsigma's own engine only.
-    let documents = usable.iter().map(|(rule, _)| rule.document.clone());
+    let documents = rules.iter().map(|(rule, _)| rule.document.clone());
     collection.rules = documents.collect();
     let mut engine = rsigma_eval::Engine::new();
     if let Err(error) = engine.add_collection(&collection) {
@@ -467,9 +470,9 @@ fn compile(
             line: None,
             what: format!("the filters cannot be put into the rules: {error}"),
         });
-        return usable;
+        return rules;
     }
-    let rules = usable.into_iter().map(|(rule, _)| rule);
+    let rules = rules.into_iter().map(|(rule, _)| rule);
     rules.zip(engine.rules().iter().cloned()).collect()
 }
 

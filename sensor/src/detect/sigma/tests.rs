@@ -167,6 +167,23 @@ fn a_rule_of_the_user_takes_the_place_of_a_built_in_one() {
 }
 
 #[test]
+fn a_broken_rule_of_the_user_leaves_the_built_in_one_in_force() {
+    let mut sources = Sources::default();
+    builtin::add_to(&mut sources);
+    let (id, count) = (
+        sources.rules[0].document.id.clone().unwrap(),
+        sources.rules.len(),
+    );
+    let broken = WHOAMI
+        .replace("id: who", &format!("id: {id}"))
+        .replace("|endswith", "|re|contains");
+    sources.add_text(Path::new("mine.yml"), &broken);
+    let (engine, problems) = Engine::new(sources, &Kinds::all());
+    assert_eq!((problems.len(), engine.len()), (1, count));
+    assert!(engine.list().any(|listed| *listed.rule.id == *id));
+}
+
+#[test]
 fn a_rule_on_events_that_are_not_observed_says_so() {
     let kinds = Kinds::where_observed(|name| name != "process.exec");
     let (mut engine, _) = observing(&[WHOAMI], &kinds);
