@@ -50,7 +50,7 @@ fn a_broken_rule_is_named_with_its_line_and_the_answer_is_no() {
     let (code, text) = rules(&["lint", path]);
     assert_eq!(code, 1);
     assert!(
-        text.contains("broken.yml:1: conflicting modifiers"),
+        text.contains("broken.yml:1: invalid modifier combination"),
         "{text}"
     );
 }

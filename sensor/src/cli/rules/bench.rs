@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rsigma_parser::value::StringPart;
-use rsigma_parser::{Detection, SigmaRule, SigmaValue};
+use rsigma_parser::{Detection, Modifier, SigmaRule, SigmaValue};
 
 use crate::cli::OK;
 use crate::detect::sigma::load::{Found, Sources};
@@ -172,7 +172,9 @@ fn alter(detection: &mut Detection, shift: u8) {
             for item in items {
                 // These say what record is meant, not what is looked for in it.
                 let name = item.field.name.as_deref();
-                if matches!(name, Some("type" | "SYSCALL" | "nametype" | "Initiated")) {
+                let says_record =
+                    matches!(name, Some("type" | "SYSCALL" | "nametype" | "Initiated"));
+                if says_record || item.field.modifiers.contains(&Modifier::Cidr) {
                     continue;
                 }
                 for value in &mut item.values {
