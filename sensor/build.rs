@@ -34,12 +34,38 @@ fn build() -> Result<()> {
     ] {
         println!("cargo::rerun-if-changed={}", root.join(dir).display());
     }
+    embed_rules(&root.join("rules"), &out.with_file_name("rules.rs"))?;
     let choice = root.join("target/ebpf-toolchain.env");
     println!("cargo::rerun-if-changed={}", choice.display());
 
     let toolchain = Toolchain::read(&choice)?;
     let built = build_object(&root, &toolchain)?;
     strip(&toolchain, &built, &out)
+}
+
+/// Writes the list of rule files that `detect/sigma/builtin.rs` takes in: name, text, samples.
+fn embed_rules(directory: &Path, out: &Path) -> Result<()> {
+    println!("cargo::rerun-if-changed={}", directory.display());
+    let mut files: Vec<PathBuf> = fs::read_dir(directory)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::result::Result<_, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yml"));
+    files.sort();
+    let mut code = String::from("const RULES: &[(&str, &str, &str)] = &[\n");
+    for file in files {
+        println!("cargo::rerun-if-changed={}", file.display());
+        let samples = file.with_extension("samples.jsonl");
+        let name = file.file_name().ok_or("a rule file without a name")?;
+        code.push_str(&format!(
+            "    ({:?}, include_str!({:?}), include_str!({:?})),\n",
+            name.display().to_string(),
+            file,
+            samples
+        ));
+    }
+    code.push_str("];\n");
+    fs::write(out, code)?;
+    Ok(())
 }
 
 /// What `cargo xtask setup` found or installed.

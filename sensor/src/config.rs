@@ -71,8 +71,30 @@ pub struct Config {
     pub runtime_directory: PathBuf,
     /// Which files.
     pub files: Files,
+    /// Which Sigma rules.
+    pub rules: SigmaRules,
     /// Sizes.
     pub limits: Limits,
+}
+
+/// Which Sigma rules are used. A rule in a directory takes the place of a built-in one with the
+/// same id; Sigma filters there tune any rule.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SigmaRules {
+    /// Directories and files of rules.
+    pub directories: Vec<PathBuf>,
+    /// Whether the rules that come with the sensor are used.
+    pub builtin: bool,
+}
+
+impl Default for SigmaRules {
+    fn default() -> Self {
+        Self {
+            directories: Vec::new(),
+            builtin: true,
+        }
+    }
 }
 
 /// Which files are reported. A path is `/etc/passwd` for that file, `/var/www/` for all in a
@@ -210,6 +232,7 @@ impl Default for Config {
             detection: true,
             runtime_directory: PathBuf::from("/run/sensor"),
             files: Files::default(),
+            rules: SigmaRules::default(),
             limits: Limits::default(),
         }
     }
@@ -359,6 +382,18 @@ mod tests {
                 .contains("must begin with /")
         );
         assert!(parse("files.drop = ['/var/log/', '*.swp']").is_ok());
+    }
+
+    #[test]
+    fn built_in_rules_are_used_unless_told_otherwise() {
+        assert!(parse("").unwrap().rules.builtin);
+        let rules = parse("[rules]\ndirectories = ['/etc/sensor/rules']\nbuiltin = false\n")
+            .unwrap()
+            .rules;
+        assert_eq!(rules.directories, [PathBuf::from("/etc/sensor/rules")]);
+        assert!(!rules.builtin);
+        let message = parse("[rules]\ndirectory = '/x'\n").unwrap_err();
+        assert!(message.contains("`directories`"), "{message}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod doctor;
 pub mod drill;
+pub mod rules;
 pub mod run;
 pub mod status;
 
@@ -34,6 +35,8 @@ enum Command {
     Drill(drill::Arguments),
     /// Ask the running sensor how it is.
     Status(status::Arguments),
+    /// Check, list and try Sigma rules.
+    Rules(rules::Arguments),
 }
 
 /// Done.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Rules(arguments) => rules::run(arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

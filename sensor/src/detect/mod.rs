@@ -10,6 +10,7 @@ mod incidents;
 mod program;
 mod remote_shell;
 mod reported;
+pub mod sigma;
 mod story;
 mod suspects;
 

@@ -16,6 +16,7 @@ pub mod network;
 pub mod object;
 pub mod privilege;
 pub mod process;
+pub mod read;
 pub mod system;
 pub mod text;
 
