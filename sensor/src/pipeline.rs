@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
 
+use crate::detect::sigma::Engine;
 use crate::detect::{Detector, Raised};
 use crate::event::file::{Name, Source};
 use crate::event::health::{Change, Health, Lost, Verdict};
@@ -33,6 +34,14 @@ const FILTERS_EVERY: Duration = Duration::from_secs(5);
 /// Longest sleep without being woken by the reader.
 const NAP: Duration = Duration::from_millis(100);
 
+/// What takes the place of something that is in force.
+pub enum Renewal {
+    /// File filters.
+    Filters(Rules),
+    /// Sigma rules.
+    Sigma(Box<Engine>),
+}
+
 /// The pipeline.
 pub struct Pipeline<W: Write> {
     queues: Lanes<HeapCons<Frame>>,
@@ -41,7 +50,7 @@ pub struct Pipeline<W: Write> {
     detector: Option<Detector>,
     filters: Filters,
     filters_refreshed: Instant,
-    new_rules: Receiver<Rules>,
+    renewals: Receiver<Renewal>,
     writer: Writer<W>,
     selection: Selection,
     status: Arc<Status>,
@@ -52,8 +61,8 @@ pub struct Pipeline<W: Write> {
 }
 
 impl<W: Write> Pipeline<W> {
-    /// Puts one together; `run` is a random number for event ids, and rules that come through
-    /// `new_rules` take the place of those in force.
+    /// Puts one together; `run` is a random number for event ids, and what comes through
+    /// `renewals` takes the place of what is in force.
     #[expect(
         clippy::too_many_arguments,
         reason = "called once, with one of each part"
@@ -64,7 +73,7 @@ impl<W: Write> Pipeline<W> {
         tracker: Tracker,
         detector: Option<Detector>,
         filters: Filters,
-        new_rules: Receiver<Rules>,
+        renewals: Receiver<Renewal>,
         writer: Writer<W>,
         selection: Selection,
         status: Arc<Status>,
@@ -77,7 +86,7 @@ impl<W: Write> Pipeline<W> {
             detector,
             filters,
             filters_refreshed: Instant::now(),
-            new_rules,
+            renewals,
             writer,
             selection,
             status,
@@ -111,15 +120,8 @@ impl<W: Write> Pipeline<W> {
     }
 
     fn turn(&mut self) -> Written {
-        if let Ok(rules) = self.new_rules.try_recv() {
-            match self.filters.apply(rules) {
-                Ok(()) => {
-                    tracing::info!("the file filters are those of the configuration as it is now")
-                }
-                Err(error) => {
-                    tracing::error!(%error, "not all of the new file filters are in force")
-                }
-            }
+        while let Ok(renewal) = self.renewals.try_recv() {
+            self.renew(renewal);
         }
         let mut batch: Vec<(u64, u16, Frame)> = Vec::new();
         for queue in [&mut self.queues.process, &mut self.queues.file] {
@@ -145,6 +147,25 @@ impl<W: Write> Pipeline<W> {
             self.settle();
         }
         self.writer.flush()
+    }
+
+    fn renew(&mut self, renewal: Renewal) {
+        match renewal {
+            Renewal::Filters(rules) => match self.filters.apply(rules) {
+                Ok(()) => {
+                    tracing::info!("the file filters are those of the configuration as it is now")
+                }
+                Err(error) => {
+                    tracing::error!(%error, "not all of the new file filters are in force")
+                }
+            },
+            Renewal::Sigma(rules) => {
+                tracing::info!(rules = rules.len(), "the rules are those on disk now");
+                if let Some(detector) = &mut self.detector {
+                    detector.set_rules(rules);
+                }
+            }
+        }
     }
 
     fn record(&mut self, kind: u16, frame: &Frame) -> Written {

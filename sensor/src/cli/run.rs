@@ -14,11 +14,12 @@ use super::{Failure, OK};
 use crate::config::Config;
 use crate::control::{Control, Instance};
 use crate::detect::Detector;
+use crate::detect::sigma::{Engine, Kinds};
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Renewal};
 use crate::probe::account::{KernelSide, UserSide};
-use crate::probe::filters::{Filters, Rules};
+use crate::probe::filters::Filters;
 use crate::probe::load::{self, Loaded, Sizes, Trampolines};
 use crate::probe::privileges;
 use crate::probe::program_log;
@@ -188,14 +189,16 @@ fn watch(
     let writer = Writer::new(std::io::stdout(), output, config.schema, style);
     let tracker = Tracker::new(config.limits.processes)?;
     let (producer, consumer) = reader::queues();
-    let (rules, new_rules) = mpsc::channel();
+    let (renew, renewals) = mpsc::channel();
+    let kinds = Kinds::where_observed(|name| selection.observes(name));
+    let detector = config.detection.then(|| detector(config, &kinds));
     let pipeline = Pipeline::new(
         consumer,
         random(),
         tracker,
-        config.detection.then(Detector::default),
+        detector,
         filters,
-        new_rules,
+        renewals,
         writer,
         selection,
         Arc::clone(&status),
@@ -210,7 +213,8 @@ fn watch(
 
     let reload = Reload {
         path: reload,
-        rules,
+        renew,
+        kinds,
         pipeline: pipeline.thread().clone(),
     };
     let reason = wait(config, duration, reload, &instance, &status, &mut loaded)?;
@@ -251,11 +255,24 @@ fn end_of(
     ))
 }
 
-/// What SIGHUP does: the configuration is read again, and its file filters take the place of
-/// those in force, while the programs run on. The rest of it needs a new start.
+/// Everything that finds intruders. Rules that cannot be used are left out, and named.
+fn detector(config: &Config, kinds: &Kinds) -> Detector {
+    let rules = &config.rules;
+    let (engine, problems) = Engine::load(&rules.directories, rules.builtin, kinds);
+    for problem in &problems {
+        tracing::warn!(%problem, "a rule cannot be used");
+    }
+    let mut detector = Detector::default();
+    detector.set_rules(Box::new(engine));
+    detector
+}
+
+/// What SIGHUP does: the configuration is read again, and its file filters and rules take the
+/// place of those in force, while the programs run on. The rest of it needs a new start.
 struct Reload {
     path: Option<PathBuf>,
-    rules: mpsc::Sender<Rules>,
+    renew: mpsc::Sender<Renewal>,
+    kinds: Kinds,
     pipeline: thread::Thread,
 }
 
@@ -265,15 +282,35 @@ impl Reload {
         let Some(path) = &self.path else {
             return tracing::warn!("SIGHUP, but there is no --config to read again");
         };
-        let rules = Config::load(path).and_then(|config| config.files.rules());
-        match rules {
+        let config = Config::load(path).and_then(|config| {
+            let files = config.files.rules()?;
+            Ok((config, files))
+        });
+        match config {
             // It can only fail when the pipeline has ended, and then all of this ends.
-            Ok(rules) => drop(self.rules.send(rules)),
+            Ok((config, files)) => {
+                drop(self.renew.send(Renewal::Filters(files)));
+                if config.detection {
+                    self.renew_rules(&config);
+                }
+            }
             Err(error) => {
                 tracing::error!(%error, "the configuration is not usable; the old one stays in force")
             }
         }
         self.pipeline.unpark();
+    }
+
+    /// All of them or none: a set with a broken rule leaves the old one in force.
+    fn renew_rules(&self, config: &Config) {
+        let rules = &config.rules;
+        let (engine, problems) = Engine::load(&rules.directories, rules.builtin, &self.kinds);
+        for problem in &problems {
+            tracing::error!(%problem, "a rule cannot be used; the old rules stay in force");
+        }
+        if problems.is_empty() {
+            drop(self.renew.send(Renewal::Sigma(Box::new(engine))));
+        }
     }
 }
 

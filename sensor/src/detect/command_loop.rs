@@ -224,7 +224,7 @@ impl Loop {
         evidence.extend(connection.event);
         evidence.push(event.id);
         Some(Finding {
-            rule: RULE,
+            cause: RULE.into(),
             severity,
             confidence: weight.confidence(self.rounds),
             message: format!(

@@ -1,4 +1,5 @@
-//! What a behaviour gives when it finds something; and how it introduces itself.
+//! What a behaviour or a rule gives when it finds something; and how behaviours introduce
+//! themselves.
 
 use std::sync::Arc;
 
@@ -39,11 +40,26 @@ impl Builtin {
     }
 }
 
+/// What found something.
+#[derive(Clone, Debug)]
+pub enum Cause {
+    /// A behaviour.
+    Behaviour(Builtin),
+    /// A rule that was loaded.
+    Rule(Arc<Rule>),
+}
+
+impl From<Builtin> for Cause {
+    fn from(builtin: Builtin) -> Self {
+        Self::Behaviour(builtin)
+    }
+}
+
 /// Something found.
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// By what.
-    pub rule: Builtin,
+    pub cause: Cause,
     /// How bad.
     pub severity: Severity,
     /// How sure, in percent.

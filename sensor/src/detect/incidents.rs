@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Raised;
-use super::finding::Finding;
+use super::finding::{Cause, Finding};
 use super::story;
 use crate::event::alert::{Alert, Rule};
 use crate::event::process::ProcessKey;
@@ -70,7 +70,7 @@ pub struct Incidents {
 
 impl Incidents {
     /// Makes an alert of a finding, as part of an incident.
-    pub fn raise(&mut self, finding: Finding, host: &Tracker) -> Raised {
+    pub fn raise(&mut self, finding: Finding, repeats: u64, host: &Tracker) -> Raised {
         let key = finding.about.key;
         let peer = finding.peer.map(|peer| peer.endpoint.address);
         // A peer on this machine may be anybody.
@@ -82,12 +82,18 @@ impl Incidents {
         if let Some(peer) = peer {
             self.peers.add(peer, &incident);
         }
-        let rule = self
-            .rules
-            .entry(finding.rule.id)
-            .or_insert_with(|| finding.rule.rule());
+        let rule = match finding.cause {
+            Cause::Rule(rule) => rule,
+            Cause::Behaviour(builtin) => {
+                let rule = self
+                    .rules
+                    .entry(builtin.id)
+                    .or_insert_with(|| builtin.rule());
+                Arc::clone(rule)
+            }
+        };
         let alert = Alert {
-            rule: Arc::clone(rule),
+            rule,
             severity: finding.severity,
             confidence: finding.confidence,
             message: finding.message,
@@ -97,7 +103,7 @@ impl Incidents {
             file: finding.file,
             evidence: delivered(finding.evidence),
             incident: Some(incident),
-            repeats: 0,
+            repeats,
             latency_ns: 0,
         };
         Raised {

@@ -9,28 +9,43 @@ mod identity;
 mod incidents;
 mod program;
 mod remote_shell;
+mod repeats;
 mod reported;
 pub mod sigma;
 mod story;
 mod suspects;
 
 use crate::event::Event;
-use crate::event::alert::Alert;
+use crate::event::alert::{Alert, Severity};
 use crate::event::process::Process;
 use crate::track::Tracker;
 
 use command_loop::CommandLoops;
-use finding::Finding;
+use finding::{Cause, Finding};
 use incidents::Incidents;
 use remote_shell::RemoteShells;
+use repeats::Repeats;
 use reported::Reported;
+use sigma::Engine;
 
-/// All behaviours, and what they remember.
+/// How sure a rule is that says nothing about it, in percent, by how bad it finds things.
+const fn confidence(severity: Severity) -> u8 {
+    match severity {
+        Severity::Informational | Severity::Low => 30,
+        Severity::Medium => 50,
+        Severity::High => 70,
+        Severity::Critical => 85,
+    }
+}
+
+/// All behaviours and rules, and what they remember.
 #[derive(Debug, Default)]
 pub struct Detector {
+    rules: Option<Box<Engine>>,
     remote_shells: RemoteShells,
     command_loops: CommandLoops,
     reported: Reported,
+    repeats: Repeats,
     incidents: Incidents,
     found: Vec<Finding>,
 }
@@ -50,13 +65,41 @@ impl Detector {
         let (reported, found) = (&mut self.reported, &mut self.found);
         self.remote_shells.observe(event, host, reported, found);
         self.command_loops.observe(event, host, reported, found);
+        self.try_rules(event);
         let raised = self
             .found
             .drain(..)
-            .map(|finding| self.incidents.raise(finding, host))
+            .filter_map(|finding| {
+                let repeats = self.repeats.say(&finding, event.time.boot_ns)?;
+                Some(self.incidents.raise(finding, repeats, host))
+            })
             .collect();
         self.incidents.learn(event);
         raised
+    }
+
+    /// Takes these rules from now on, in the place of those before.
+    pub fn set_rules(&mut self, rules: Box<Engine>) {
+        self.rules = Some(rules);
+    }
+
+    fn try_rules(&mut self, event: &Event) {
+        let (Some(rules), Some(process)) = (&mut self.rules, &event.process) else {
+            return;
+        };
+        for found in rules.evaluate(event) {
+            self.found.push(Finding {
+                cause: Cause::Rule(found.rule),
+                severity: found.severity,
+                confidence: confidence(found.severity),
+                message: found.message,
+                path: None,
+                peer: None,
+                file: None,
+                evidence: vec![event.id],
+                about: Box::new(process.clone()),
+            });
+        }
     }
 
     /// How much was forgotten for want of room.

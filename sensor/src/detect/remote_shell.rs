@@ -360,7 +360,7 @@ fn finding(
     evidence.extend(connection.event);
     evidence.push(event.id);
     Finding {
-        rule,
+        cause: rule.into(),
         severity,
         confidence,
         message: format!("{name} {does} {peer}, {came}{by}"),

@@ -11,19 +11,6 @@ const ESSENTIAL: [u16; 5] = [
     kind::CGROUP_RMDIR,
 ];
 
-/// Kinds that detection concludes from.
-const TELLING: [u16; 10] = [
-    kind::TCP_CONNECT,
-    kind::TCP_ACCEPT,
-    kind::TCP_LISTEN,
-    kind::TCP_CLOSE,
-    kind::UDP_CONNECT,
-    kind::UDP_SEND,
-    kind::UNIX_CONNECT,
-    kind::DNS,
-    kind::STREAM_OPEN,
-    kind::MEMFD,
-];
 /// What stands for no kind at all: alerts are delivered whatever else is.
 const ALERT: &str = "alert";
 
@@ -73,7 +60,15 @@ impl Selection {
         })
     }
 
-    /// The same, with what detection needs besides.
+    /// Whether events of the kind of this name are observed, delivered or not.
+    #[must_use]
+    pub fn observes(&self, name: &str) -> bool {
+        kind::ALL
+            .iter()
+            .any(|(number, _, known)| *known == name && self.needs(&[*number]))
+    }
+
+    /// The same, but with everything observed, which is what detection concludes from.
     #[must_use]
     pub const fn with_detection(mut self, detection: bool) -> Self {
         self.detection = detection;
@@ -89,11 +84,9 @@ impl Selection {
     /// Whether any of these kinds has to be observed, to be delivered or for the sensor itself.
     #[must_use]
     pub fn needs(&self, kinds: &[u16]) -> bool {
-        kinds.iter().any(|kind| {
-            self.wants(*kind)
-                || ESSENTIAL.contains(kind)
-                || (self.detection && TELLING.contains(kind))
-        })
+        kinds
+            .iter()
+            .any(|kind| self.wants(*kind) || ESSENTIAL.contains(kind) || self.detection)
     }
 }
 
