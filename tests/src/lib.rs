@@ -207,10 +207,22 @@ impl Sensor {
     /// # Errors
     /// When it does not come in time, or the sensor ends.
     pub fn wait_for(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<Event> {
+        self.wait_within(PATIENCE, wanted)
+    }
+
+    /// The same for a shorter time.
+    ///
+    /// # Errors
+    /// As [`Sensor::wait_for`].
+    pub fn wait_within(
+        &mut self,
+        time: Duration,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Event> {
         if let Some(event) = self.seen.iter().find(|event| wanted(event)) {
             return Ok(event.clone());
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + time;
         loop {
             let event = self.next(deadline)?;
             self.seen.push(event.clone());
@@ -218,6 +230,12 @@ impl Sensor {
                 return Ok(event);
             }
         }
+    }
+
+    /// Has it read its configuration again.
+    pub fn hang_up(&self) {
+        // SAFETY: no memory is passed; the child is ours and not yet waited for.
+        unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGHUP) };
     }
 
     fn next(&mut self, deadline: Instant) -> Result<Event> {
