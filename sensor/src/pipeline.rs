@@ -13,7 +13,7 @@ use ringbuf::traits::{Consumer, Observer};
 
 use crate::detect::sigma::Engine;
 use crate::detect::{Detector, Raised};
-use crate::event::file::{Name, Source};
+use crate::event::file::{AccessKind, Name, Source};
 use crate::event::health::{Change, Health, Lost, Verdict};
 use crate::event::{Action, Event, EventId, Stamp};
 use crate::export::writer::{Writer, Written};
@@ -31,6 +31,8 @@ const BATCH: usize = 4_096;
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 /// How often it is found out anew what watched paths mean.
 const FILTERS_EVERY: Duration = Duration::from_secs(5);
+/// How often directories with scripts are looked up anew at most.
+const SCRIPTS_EVERY: Duration = Duration::from_secs(1);
 /// Longest sleep without being woken by the reader.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -50,6 +52,7 @@ pub struct Pipeline<W: Write> {
     detector: Option<Detector>,
     filters: Filters,
     filters_refreshed: Instant,
+    scripts_watched: Instant,
     renewals: Receiver<Renewal>,
     writer: Writer<W>,
     selection: Selection,
@@ -86,6 +89,7 @@ impl<W: Write> Pipeline<W> {
             detector,
             filters,
             filters_refreshed: Instant::now(),
+            scripts_watched: Instant::now(),
             renewals,
             writer,
             selection,
@@ -140,6 +144,7 @@ impl<W: Write> Pipeline<W> {
         if self.accounted.0.elapsed() >= ACCOUNT_EVERY {
             self.decoder.clock = self.decoder.clock.renewed();
             self.tracker.tick();
+            self.watch_scripts();
             if self.filters_refreshed.elapsed() >= FILTERS_EVERY {
                 self.filters_refreshed = Instant::now();
                 report_filters(self.filters.refresh());
@@ -187,6 +192,11 @@ impl<W: Write> Pipeline<W> {
             Some(detector) => detector.observe(&event, &self.tracker),
             None => Vec::new(),
         };
+        if matches!(event.action, Action::FileAccess(_) | Action::FileChange(_))
+            && self.scripts_watched.elapsed() >= SCRIPTS_EVERY
+        {
+            self.watch_scripts();
+        }
         let written = self.deliver(kind, &event, wanted);
         self.tracker.settle(&event);
         if raised.is_empty() {
@@ -235,9 +245,25 @@ impl<W: Write> Pipeline<W> {
         report_filters(told);
     }
 
+    /// Has reading observed where web services have scripts.
+    fn watch_scripts(&mut self) {
+        if self.detector.is_none() {
+            return;
+        }
+        if let Some(directories) = self.tracker.new_watches() {
+            self.scripts_watched = Instant::now();
+            report_filters(self.filters.also_watch(&directories));
+        }
+    }
+
     /// Whether the filters let an event pass that the programs could not judge, for want of a
-    /// true path.
+    /// true path, or that was wanted by the sensor only.
     fn admits(&self, event: &Event) -> bool {
+        if let Action::FileAccess(access) = &event.action
+            && access.kind == AccessKind::Read
+        {
+            return self.detector.is_none() || self.filters.asked_for(&access.path);
+        }
         let Action::FileChange(change) = &event.action else {
             return true;
         };

@@ -112,6 +112,13 @@ impl Incidents {
         }
     }
 
+    /// A process belongs to the incident of another, if that is in one.
+    pub fn join(&mut self, key: ProcessKey, of: ProcessKey) {
+        if let Some(incident) = self.processes.get(of).cloned() {
+            self.processes.add(key, &incident);
+        }
+    }
+
     /// Children of a process in an incident belong to it.
     pub fn learn(&mut self, event: &Event) {
         let (Action::Exec(_), Some(process)) = (&event.action, &event.process) else {

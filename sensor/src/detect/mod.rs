@@ -14,6 +14,7 @@ mod reported;
 pub mod sigma;
 mod story;
 mod suspects;
+mod webshell;
 
 use crate::event::Event;
 use crate::event::alert::{Alert, Severity};
@@ -27,6 +28,7 @@ use remote_shell::RemoteShells;
 use repeats::Repeats;
 use reported::Reported;
 use sigma::Engine;
+use webshell::Webshells;
 
 /// How sure a rule is that says nothing about it, in percent, by how bad it finds things.
 const fn confidence(severity: Severity) -> u8 {
@@ -44,6 +46,7 @@ pub struct Detector {
     rules: Option<Box<Engine>>,
     remote_shells: RemoteShells,
     command_loops: CommandLoops,
+    webshells: Webshells,
     reported: Reported,
     repeats: Repeats,
     incidents: Incidents,
@@ -65,6 +68,10 @@ impl Detector {
         let (reported, found) = (&mut self.reported, &mut self.found);
         self.remote_shells.observe(event, host, reported, found);
         self.command_loops.observe(event, host, reported, found);
+        self.webshells.observe(event, host, found);
+        for (key, of) in self.webshells.same_story() {
+            self.incidents.join(key, of);
+        }
         self.try_rules(event);
         let raised = self
             .found

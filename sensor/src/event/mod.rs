@@ -12,6 +12,8 @@ pub mod field;
 pub mod file;
 pub mod flags;
 pub mod health;
+#[cfg(test)]
+pub mod made_up;
 pub mod network;
 pub mod object;
 pub mod privilege;

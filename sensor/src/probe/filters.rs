@@ -141,6 +141,10 @@ pub struct Filters {
     cgroups: HashSet<u64>,
     watched: HashSet<InodeBytes>,
     rules: Rules,
+    /// Watched for the sensor's own sake.
+    own: HashMap<InodeBytes, u32>,
+    /// The directories that is for, by the names the kernel gives them.
+    own_directories: std::collections::HashSet<Box<str>>,
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, FilterError> {
@@ -188,6 +192,8 @@ impl Filters {
             cgroups: hash_set(ebpf, "CGROUPS")?,
             watched: hash_set(ebpf, "WATCHED")?,
             rules: Rules::default(),
+            own: HashMap::new(),
+            own_directories: std::collections::HashSet::new(),
         };
         filters.apply(rules)?;
         Ok(filters)
@@ -202,7 +208,7 @@ impl Filters {
         let comms = rules.processes.iter().map(|name| (comm(name), 1)).collect();
         let uids = rules.users.iter().map(|uid| (*uid, 1)).collect();
         let cgroups = groups(&rules.cgroups);
-        let watched = inodes(&rules.watches);
+        let watched = self.with_own(inodes(&rules.watches));
         self.rules = rules;
 
         self.prefixes.add(&prefixes)?;
@@ -219,6 +225,41 @@ impl Filters {
         self.cgroups.retain(&cgroups)?;
         self.watched.retain(&watched)?;
         self.set()
+    }
+
+    /// Watches the files in these directories as well, instead of those given last time. What
+    /// is read there is for the sensor itself.
+    ///
+    /// # Errors
+    /// When the kernel refuses an entry.
+    pub fn also_watch(&mut self, directories: &[Box<str>]) -> Result<(), FilterError> {
+        let watches: Vec<Watch> = directories
+            .iter()
+            .filter_map(|directory| Watch::parse(&format!("{directory}/")).ok())
+            .collect();
+        self.own = inodes(&watches);
+        let names = directories.iter().map(|directory| of_its_root(directory));
+        self.own_directories = names.map(Into::into).collect();
+        self.refresh()
+    }
+
+    /// Whether it is reported that a file was read, and not only for the sensor itself.
+    #[must_use]
+    pub fn asked_for(&self, path: &str) -> bool {
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let path = Path::new(path);
+        !self.own_directories.contains(directory)
+            || self.rules.watches.iter().any(|watch| watch.covers(path))
+    }
+
+    /// What the rules watch goes first.
+    fn with_own(&self, mut watched: HashMap<InodeBytes, u32>) -> HashMap<InodeBytes, u32> {
+        for (inode, bits) in &self.own {
+            if watched.len() < WATCHED_MAX as usize || watched.contains_key(inode) {
+                *watched.entry(*inode).or_insert(0) |= bits;
+            }
+        }
+        watched
     }
 
     /// Tells of a new control group.
@@ -263,7 +304,7 @@ impl Filters {
     /// # Errors
     /// When the kernel refuses an entry.
     pub fn refresh(&mut self) -> Result<(), FilterError> {
-        let watched = inodes(&self.rules.watches);
+        let watched = self.with_own(inodes(&self.rules.watches));
         if watched == self.watched.entries {
             return Ok(());
         }
@@ -305,6 +346,14 @@ impl Filters {
             .set(0, bytes, 0)
             .map_err(|error| FilterError::Map("SETTINGS", error))
     }
+}
+
+/// `/var/www` of `/proc/4711/root/var/www`.
+fn of_its_root(path: &str) -> &str {
+    path.strip_prefix("/proc/")
+        .and_then(|rest| rest.split_once("/root/"))
+        .and_then(|(_, rest)| path.get(path.len() - rest.len() - 1..))
+        .unwrap_or(path)
 }
 
 /// The inode number stands first in an [`InodeKey`].

@@ -12,7 +12,7 @@ use crate::event::object::Object;
 use crate::event::process::{Carried, Exec, Exit, FileIdentity, Memfd, Program};
 
 /// Environment variables that matter to an investigation; the rest is dropped at once.
-const KEPT_VARIABLES: [&str; 16] = [
+const KEPT_VARIABLES: [&str; 22] = [
     "LD_PRELOAD",
     "LD_LIBRARY_PATH",
     "LD_AUDIT",
@@ -29,6 +29,13 @@ const KEPT_VARIABLES: [&str; 16] = [
     "HTTPS_PROXY",
     "ALL_PROXY",
     "PROMPT_COMMAND",
+    // What a web server tells a CGI program.
+    "GATEWAY_INTERFACE",
+    "SCRIPT_FILENAME",
+    "REQUEST_METHOD",
+    "REQUEST_URI",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
 ];
 
 /// [`sensor_common::kind::FORK`].

@@ -8,6 +8,7 @@ pub mod names;
 pub mod path;
 pub mod processes;
 pub mod seed;
+pub mod services;
 pub mod streams;
 pub mod users;
 
@@ -20,6 +21,7 @@ use container::{container, systemd_unit};
 use hash::Hasher;
 use names::Resolved;
 use processes::ProcessTable;
+use services::Services;
 use streams::Streams;
 use users::Users;
 
@@ -44,6 +46,7 @@ pub struct Tracker {
     boot_id: String,
     processes: ProcessTable,
     streams: Streams,
+    services: Services,
     resolved: Resolved,
     cgroups: Cgroups,
     users: Users,
@@ -63,6 +66,7 @@ impl Tracker {
             boot_id: boot_id(),
             processes: ProcessTable::new(max_processes),
             streams: Streams::new(max_processes),
+            services: Services::start()?,
             resolved: Resolved::default(),
             cgroups: Cgroups::new(CGROUPS_MAX),
             users,
@@ -81,6 +85,7 @@ impl Tracker {
             self.processes.insert_seeded(found);
         }
         self.streams.seed();
+        self.services.seed(&self.processes, since_boot());
     }
 
     /// Updates the state by an event and completes the event from the state.
@@ -118,6 +123,7 @@ impl Tracker {
             self.processes.exit(process.key);
         }
         self.streams.apply(event);
+        self.services.apply(event, &self.processes);
     }
 
     /// Forgets what an event ended, when nobody asks about it any more: call it after
@@ -125,6 +131,7 @@ impl Tracker {
     pub fn settle(&mut self, event: &Event) {
         if let (Action::Exit(_), Some(process)) = (&event.action, &event.process) {
             self.streams.ended(process.key);
+            self.services.ended(process.key);
         }
     }
 
@@ -132,6 +139,23 @@ impl Tracker {
     #[must_use]
     pub const fn streams(&self) -> &Streams {
         &self.streams
+    }
+
+    /// Who serves whom.
+    #[must_use]
+    pub const fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Says where a service has its pages, instead of the thread that looks.
+    #[cfg(test)]
+    pub fn give_roots(&mut self, service: ProcessKey, paths: &[&str]) {
+        self.services.give_roots(service, paths);
+    }
+
+    /// Directories of web services in which reading is to be watched, when they have changed.
+    pub fn new_watches(&mut self) -> Option<Vec<Box<str>>> {
+        self.services.new_watches()
     }
 
     /// What a process runs, or ran last.
@@ -163,6 +187,7 @@ impl Tracker {
             self.names_read = Instant::now();
             report_names(self.users.refresh());
         }
+        self.services.tick();
     }
 
     /// How many processes are known, and how many were forgotten for want of room.
@@ -210,6 +235,18 @@ impl Tracker {
             group: self.users.group(process.ids.egid).map(Arc::from),
         }
     }
+}
+
+/// Nanoseconds since boot, suspended time included.
+fn since_boot() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a place for the result that lives through the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
 /// What a control group path says about where a process belongs.

@@ -155,6 +155,31 @@ impl ProcessTable {
         self.entries.get(&key).map(|entry| &entry.program)
     }
 
+    /// The process that has a pid now.
+    #[must_use]
+    pub fn live(&self, pid: u32) -> Option<ProcessKey> {
+        self.live.get(&pid).copied()
+    }
+
+    /// The live descendants of a process that run what it runs, with none between that do not.
+    #[must_use]
+    pub fn forks_of(&self, master: ProcessKey) -> Vec<ProcessKey> {
+        let Some(program) = self.program(master) else {
+            return Vec::new();
+        };
+        let same = |key: &ProcessKey| {
+            self.program(*key).is_some_and(|other| {
+                other.executable.is_some() && other.executable == program.executable
+            })
+        };
+        let is_fork = |key: &ProcessKey| {
+            same(key)
+                && *key != master
+                && self.ancestors(*key).take_while(same).any(|of| of == master)
+        };
+        self.live.values().copied().filter(is_fork).collect()
+    }
+
     /// Where a process belongs.
     #[must_use]
     pub fn home(&self, key: ProcessKey) -> Option<&Home> {

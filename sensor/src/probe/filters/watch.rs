@@ -54,6 +54,18 @@ impl Watch {
         })
     }
 
+    /// Whether a file at this path is watched, as far as its path shows.
+    #[must_use]
+    pub fn covers(&self, path: &Path) -> bool {
+        let theirs = names(path).count();
+        theirs == self.components.len() + usize::from(self.children)
+            && self
+                .components
+                .iter()
+                .zip(names(path))
+                .all(|(ours, theirs)| ours == "*" || ours == theirs)
+    }
+
     /// The paths it stands for now.
     fn expand(&self) -> Vec<PathBuf> {
         let mut found = vec![PathBuf::from("/")];
@@ -198,6 +210,16 @@ mod tests {
             Watch::parse("shadow"),
             Err(WatchError::Relative("shadow".to_owned()))
         );
+    }
+
+    #[test]
+    fn a_watch_covers_the_file_or_the_files_in_the_directory_and_no_others() {
+        let watch = |text| Watch::parse(text).unwrap();
+        assert!(watch("/etc/shadow").covers(Path::new("/etc/shadow")));
+        assert!(watch("/home/*/.ssh/").covers(Path::new("/home/eve/.ssh/id_rsa")));
+        assert!(!watch("/etc/shadow").covers(Path::new("/etc/shadow/x")));
+        assert!(!watch("/etc/").covers(Path::new("/etc/ssh/x")));
+        assert!(!watch("/etc/").covers(Path::new("/etc")));
     }
 
     #[test]

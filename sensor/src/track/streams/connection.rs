@@ -102,6 +102,12 @@ impl Connections {
         self.by_inode.get(&inode)
     }
 
+    /// The connection with these two ends.
+    #[must_use]
+    pub fn with_ends(&self, ends: &Ends) -> Option<&Connection> {
+        self.get(*self.by_ends.get(ends)?)
+    }
+
     /// How many are known.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -84,6 +84,13 @@ impl Streams {
         &self.connections
     }
 
+    /// The connections a process has, the latest first.
+    pub fn connections_of(&self, key: ProcessKey) -> impl Iterator<Item = &Connection> {
+        let held = self.nodes.get(&key).into_iter();
+        held.flat_map(|node| node.connections.iter().rev())
+            .filter_map(|held| self.connections.get(held.inode))
+    }
+
     /// How much could not be remembered for want of room.
     #[must_use]
     pub const fn dropped(&self) -> u64 {
