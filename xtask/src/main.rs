@@ -18,6 +18,7 @@ mod table;
 mod tally;
 mod test;
 mod vm;
+mod webshells;
 mod workspace;
 
 use std::process::ExitCode;
@@ -56,6 +57,11 @@ enum Task {
     /// Inside of a cage, for `payloads` only
     #[command(hide = true)]
     PayloadCage(payloads::cage::Args),
+    /// Put webshells on real web servers, and show what the sensor makes of them
+    Webshells(webshells::Args),
+    /// Inside of a web server's cage, for `webshells` only
+    #[command(hide = true)]
+    WebshellCage(webshells::cage::Args),
     /// Check format, lints, dependencies and documentation, then run every test
     Ci(ci::Args),
 }
@@ -81,6 +87,8 @@ fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
         Task::Bench(args) => bench::run(workspace, &args),
         Task::Payloads(args) => payloads::run(workspace, &args),
         Task::PayloadCage(args) => payloads::cage::run(&args),
+        Task::Webshells(args) => webshells::run(workspace, &args),
+        Task::WebshellCage(args) => webshells::cage::run(&args),
         Task::Ci(args) => ci::run(workspace, &args),
     }
 }

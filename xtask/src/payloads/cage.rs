@@ -3,7 +3,7 @@
 //! given, and stays until it is killed, which ends everything in it. It runs as a process of its
 //! own (`cargo xtask` has a hidden command for it), because namespaces want a single thread.
 
-mod mounts;
+pub(crate) mod mounts;
 mod parent;
 
 use std::collections::BTreeMap;

@@ -23,7 +23,7 @@ const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// Where the other side is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Address {
+pub(crate) enum Address {
     /// On another machine with a public address
     Public,
     /// On the same machine, 127.0.0.1
@@ -31,7 +31,7 @@ pub(super) enum Address {
 }
 
 impl Address {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Public => "public",
             Self::Loopback => "loopback",
@@ -40,7 +40,7 @@ impl Address {
 }
 
 /// A network namespace, kept as long as this is, and whoever is in it.
-pub(super) struct Namespace(File);
+pub(crate) struct Namespace(File);
 
 impl Namespace {
     fn new() -> Result<Self> {
@@ -56,12 +56,12 @@ impl Namespace {
     }
 
     /// The descriptor to join it with.
-    pub(super) fn fd(&self) -> RawFd {
+    pub(crate) fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 
     /// Does something in it: sockets made there stay there, and so do programs.
-    pub(super) fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let fd = self.fd();
         thread::scope(|scope| {
             let done = scope.spawn(move || {
@@ -99,13 +99,13 @@ impl Namespace {
 }
 
 /// The network of one payload.
-pub(super) struct Network {
+pub(crate) struct Network {
     server: Namespace,
     peer: Option<Namespace>,
 }
 
 impl Network {
-    pub(super) fn new(address: Address) -> Result<Self> {
+    pub(crate) fn new(address: Address) -> Result<Self> {
         let server = Namespace::new()?;
         if address == Address::Loopback {
             return Ok(Self { server, peer: None });
@@ -133,17 +133,17 @@ impl Network {
     }
 
     /// Where the payload is.
-    pub(super) fn server(&self) -> &Namespace {
+    pub(crate) fn server(&self) -> &Namespace {
         &self.server
     }
 
     /// Where the other side is.
-    pub(super) fn peer(&self) -> &Namespace {
+    pub(crate) fn peer(&self) -> &Namespace {
         self.peer.as_ref().unwrap_or(&self.server)
     }
 
     /// The other side, as the payload calls it.
-    pub(super) fn peer_address(&self) -> (IpAddr, Ipv6Addr) {
+    pub(crate) fn peer_address(&self) -> (IpAddr, Ipv6Addr) {
         match self.peer {
             Some(_) => (PEER.into(), PEER6),
             None => (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST),
@@ -151,7 +151,7 @@ impl Network {
     }
 
     /// The payload, as the other side calls it.
-    pub(super) fn server_address(&self) -> IpAddr {
+    pub(crate) fn server_address(&self) -> IpAddr {
         match self.peer {
             Some(_) => SERVER.into(),
             None => Ipv4Addr::LOCALHOST.into(),

@@ -178,11 +178,21 @@ fn install(workspace: &Workspace, root: &root::Root, wanted: &BTreeSet<String>) 
         .filter_map(|choice| choice.split('|').find(|name| known.contains(*name)));
     let packages: BTreeSet<&str> = ALWAYS.into_iter().chain(chosen).collect();
     println!("payloads: installing a Debian {SUITE} below target/, once; a few minutes");
-    let archives = apt.download(&packages)?;
-    root.unpack(&archives)?;
-    configure(root, &archives)?;
+    install_packages(&apt, root, &packages)?;
     let list: String = wanted.iter().map(|name| format!("{name}\n")).collect();
     fs::write(root.path(WANTED), list).context("cannot write the list of packages")?;
+    Ok(())
+}
+
+/// Makes an empty root a Debian with these packages and all that they need, each one configured.
+pub(crate) fn install_packages(
+    apt: &PrivateApt,
+    root: &root::Root,
+    packages: &BTreeSet<&str>,
+) -> Result<()> {
+    let archives = apt.download(packages)?;
+    root.unpack(&archives)?;
+    configure(root, &archives)?;
     apt.clean();
     Ok(())
 }

@@ -21,20 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LIMIT: usize = 2_000_000;
 
 /// An event, and when we had it.
-pub(super) struct Line {
-    pub(super) arrived: SystemTime,
-    pub(super) event: Value,
+pub(crate) struct Line {
+    pub(crate) arrived: SystemTime,
+    pub(crate) event: Value,
 }
 
 /// A running sensor; killed when dropped without being stopped.
-pub(super) struct Sensor {
+pub(crate) struct Sensor {
     child: Child,
     lines: Receiver<Line>,
 }
 
 impl Sensor {
     /// Starts it and waits until it watches.
-    pub(super) fn start(binary: &Path, arguments: &[String], scratch: &Path) -> Result<Self> {
+    pub(crate) fn start(binary: &Path, arguments: &[String], scratch: &Path) -> Result<Self> {
         let directory = scratch.join("sensor");
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
@@ -72,7 +72,7 @@ impl Sensor {
     }
 
     /// Asks it to end, as a service manager would; all lines that were kept.
-    pub(super) fn stop(mut self) -> Result<Vec<Line>> {
+    pub(crate) fn stop(mut self) -> Result<Vec<Line>> {
         terminate(&self.child)?;
         let mut lines = Vec::new();
         // The channel is closed when the pipe is, and that is when it has ended.

@@ -31,7 +31,7 @@ const LINKS: [(&str, &str); 5] = [
 const HOST_NAME: &CStr = c"web-1";
 
 /// Makes it and goes there. For the single thread of a process.
-pub(super) fn enter(root: &Path, scratch: &Path) -> Result<()> {
+pub(crate) fn enter(root: &Path, scratch: &Path) -> Result<()> {
     let apart = libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
     // SAFETY: no memory is passed.
     check(unsafe { libc::unshare(apart) }).context("no mount namespace")?;

@@ -1,0 +1,1 @@
+<h1>Welcome</h1><p><%= new java.util.Date() %></p>

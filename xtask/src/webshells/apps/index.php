@@ -1,0 +1,3 @@
+<?php
+require __DIR__ . '/lib/page.php';
+page('Welcome', 'Nothing to buy today.');

