@@ -125,6 +125,13 @@ fn count() -> u64 {
     std::env::var("GROUND_TRUTH_COUNT").map_or(500, |count| count.parse().expect("a number"))
 }
 
+/// Pause after each operation, in microseconds: `GROUND_TRUTH_PAUSE`. This test reads every event
+/// on one of the CPUs that the operations are done on, and emulated machines have slow ones.
+fn pause(count: u64) -> String {
+    let default = if count > 10_000 { "100" } else { "0" };
+    std::env::var("GROUND_TRUTH_PAUSE").unwrap_or_else(|_| default.to_owned())
+}
+
 fn observe(kind: &str, events: &str, count: u64) -> (Truth, Finished) {
     let seed = 7;
     let dir = tempfile::tempdir().unwrap();
@@ -141,9 +148,8 @@ fn observe(kind: &str, events: &str, count: u64) -> (Truth, Finished) {
             &count.to_string(),
             "--seed",
             &seed.to_string(),
-            // For this test, which reads every event on one of the same CPUs.
             "--pause",
-            if count > 10_000 { "100" } else { "0" },
+            &pause(count),
             "--dir",
         ])
         .arg(dir.path())

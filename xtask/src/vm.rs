@@ -352,11 +352,13 @@ fn contents(
     ];
     let mut env = env.map(str::to_owned).to_vec();
     // How much the tests do there is decided here.
-    env.extend(
-        std::env::var("GROUND_TRUTH_COUNT")
-            .ok()
-            .map(|count| format!("GROUND_TRUTH_COUNT={count}")),
-    );
+    for name in ["GROUND_TRUTH_COUNT", "GROUND_TRUTH_PAUSE"] {
+        env.extend(
+            std::env::var(name)
+                .ok()
+                .map(|value| format!("{name}={value}")),
+        );
+    }
     files.text("vm/env", env.join("\n"), false);
     Ok(files)
 }
