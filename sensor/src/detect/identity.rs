@@ -13,6 +13,8 @@ use crate::event::process::Exec;
 
 /// Programs remembered.
 const IDENTITIES_MAX: usize = 1_024;
+/// Comparisons remembered.
+const COMPARED_MAX: usize = 256;
 /// Shorter ones are scripts, and their length says nothing.
 const SIZE_MIN: u64 = 8_192;
 /// Where packages put them.
@@ -27,9 +29,15 @@ struct Original {
     path: Option<PathBuf>,
 }
 
-/// All that are known, by size in bytes; `None` for sizes of which nothing telling was seen.
+/// All that are known.
 #[derive(Debug)]
-pub struct Identities(HashMap<u64, Option<Original>>);
+pub struct Identities {
+    /// By size in bytes; `None` for sizes of which nothing telling was seen.
+    by_size: HashMap<u64, Option<Original>>,
+    /// Whether a file, by device, inode and time of its last change, is a copy: reading one takes
+    /// long.
+    compared: HashMap<(u32, u64, u64), bool>,
+}
 
 impl Default for Identities {
     /// Those installed here.
@@ -55,7 +63,10 @@ impl Default for Identities {
                 known.insert(found.len(), Some(Original { kind, stem, path }));
             }
         }
-        Self(known)
+        Self {
+            by_size: known,
+            compared: HashMap::new(),
+        }
     }
 }
 
@@ -69,11 +80,22 @@ impl Identities {
             self.learn(size, look);
             return look;
         }
-        match self.0.get(&size) {
-            Some(Some(original)) if is_copy(original, pid, exec) => {
-                look.known_as(original.kind, original.stem)
-            }
-            _ => look,
+        let Some(Some(original)) = self.by_size.get(&size) else {
+            return look;
+        };
+        let file = &exec.executable;
+        let key = (file.device, file.inode, file.ctime_ns);
+        if self.compared.len() >= COMPARED_MAX {
+            self.compared.clear();
+        }
+        let copy = *self
+            .compared
+            .entry(key)
+            .or_insert_with(|| is_copy(original, pid, exec));
+        if copy {
+            look.known_as(original.kind, original.stem)
+        } else {
+            look
         }
     }
 
@@ -81,17 +103,17 @@ impl Identities {
     /// seen before.
     pub fn pass(&mut self, exec: &Exec) {
         let size = exec.executable.size;
-        if !self.0.contains_key(&size) {
+        if !self.by_size.contains_key(&size) {
             self.learn(size, Look::at(&exec.program));
         }
     }
 
     fn learn(&mut self, size: u64, look: Look<'_>) {
-        if size < SIZE_MIN || self.0.len() >= IDENTITIES_MAX {
+        if size < SIZE_MIN || self.by_size.len() >= IDENTITIES_MAX {
             return;
         }
         let telling = look.kind() != Kind::Other && look.is_of_system();
-        let known = self.0.entry(size).or_default();
+        let known = self.by_size.entry(size).or_default();
         if telling && known.is_none() {
             *known = Some(Original {
                 kind: look.kind(),
@@ -165,7 +187,11 @@ mod tests {
 
     fn shell() -> Original {
         let size = std::fs::metadata("/bin/sh").unwrap().len();
-        Identities::default().0.remove(&size).flatten().unwrap()
+        Identities::default()
+            .by_size
+            .remove(&size)
+            .flatten()
+            .unwrap()
     }
 
     #[test]
