@@ -10,7 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::process::Command;
 use std::sync::mpsc::{TryRecvError, channel};
@@ -437,14 +437,18 @@ fn every_connection_is_reported_at_both_ends_with_its_bytes() {
     let connects = mine("network.connect", "egress");
     let accepts = mine("network.accept", "ingress");
     // Nobody holds them any more then, so they have no inode.
-    let closes = ["egress", "ingress"].map(|direction| mine("network.close", direction));
+    let mut closes =
+        ["egress", "ingress"].map(|direction| by_port(mine("network.close", direction)));
     let sockets = truth.said["sockets"].as_array().unwrap();
     for (index, socket) in (0..).zip(sockets) {
         let at = index as usize;
         let [source, here, there] = [0, 1, 2].map(|at| &socket[at]);
         assert_eq!(field(connects[at], "sensor.network.inode"), here);
         assert_eq!(field(accepts[at], "sensor.network.inode"), there);
-        for event in [connects[at], accepts[at], closes[0][at], closes[1][at]] {
+        let closes = closes
+            .each_mut()
+            .map(|ends| ends.get_mut(&source.as_u64()).unwrap().pop_front().unwrap());
+        for event in [connects[at], accepts[at], closes[0], closes[1]] {
             assert_eq!(field(event, "source.port"), source);
             assert_eq!(text(event, "source.ip"), "127.0.0.1");
             assert_eq!(text(event, "destination.ip"), "127.0.0.1");
@@ -452,13 +456,24 @@ fn every_connection_is_reported_at_both_ends_with_its_bytes() {
             assert!(field(event, "error.code").is_null(), "{event}");
         }
         assert_eq!(text(connects[at], "event.outcome"), "success");
-        for close in [closes[0][at], closes[1][at]] {
+        for close in closes {
             let sent = plan::message_bytes(truth.seed, index);
             assert_eq!(field(close, "source.bytes"), sent, "{close}");
             assert_eq!(field(close, "destination.bytes"), 0);
             assert!(field(close, "event.duration").as_u64() > Some(0));
         }
     }
+}
+
+/// Ends of connections by their source port, the earliest first: the last packets of one connection
+/// may overtake those of another.
+fn by_port(ends: Vec<&Event>) -> BTreeMap<Option<u64>, VecDeque<&Event>> {
+    let mut by_port = BTreeMap::<_, VecDeque<_>>::new();
+    for end in ends {
+        let port = field(end, "source.port").as_u64();
+        by_port.entry(port).or_default().push_back(end);
+    }
+    by_port
 }
 
 #[test]
