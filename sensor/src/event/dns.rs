@@ -11,7 +11,10 @@ use thiserror::Error;
 
 mod names;
 
-pub use names::{class_name, opcode_name, rcode_name, type_name};
+pub use names::{
+    class_name, class_number, opcode_name, opcode_number, rcode_name, rcode_number, type_name,
+    type_number,
+};
 
 /// Questions decoded at most; honest messages have one.
 pub const MAX_QUESTIONS: usize = 8;
@@ -69,9 +72,9 @@ pub struct Message {
     /// The sender cut the message (TC).
     pub truncated: bool,
     /// The second header word as sent.
-    flags: u16,
+    pub(super) flags: u16,
     /// EDNS: the sender wants DNSSEC records.
-    dnssec_ok: bool,
+    pub(super) dnssec_ok: bool,
     /// At most [`MAX_QUESTIONS`].
     pub questions: Vec<Question>,
     /// The answer section, at most [`MAX_ANSWERS`].
@@ -113,20 +116,19 @@ pub struct Answer {
 }
 
 impl Message {
+    /// Bits of the second header word and their names.
+    pub(super) const FLAGS: super::flags::Names = &[
+        (1 << 10, "AA"),
+        (1 << 9, "TC"),
+        (1 << 8, "RD"),
+        (1 << 7, "RA"),
+        (1 << 5, "AD"),
+        (1 << 4, "CD"),
+    ];
+
     /// ECS `dns.header_flags`: those of AA, TC, RD, RA, AD, CD and DO that are set.
     pub fn header_flags(&self) -> Vec<&'static str> {
-        let known = [
-            (10, "AA"),
-            (9, "TC"),
-            (8, "RD"),
-            (7, "RA"),
-            (5, "AD"),
-            (4, "CD"),
-        ];
-        let set = known
-            .into_iter()
-            .filter(|(bit, _)| self.flags >> bit & 1 == 1)
-            .map(|(_, name)| name);
+        let set = super::flags::names(self.flags.into(), Self::FLAGS);
         set.chain(self.dnssec_ok.then_some("DO")).collect()
     }
 

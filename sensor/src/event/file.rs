@@ -4,7 +4,7 @@
 use super::Label;
 use super::field::{Field, Fields, Value};
 use super::flags::{self, OPEN_FLAGS, RENAME_FLAGS};
-use super::object::Object;
+use super::object::{Object, device_name};
 use super::process::FileIdentity;
 
 /// How a path is known.
@@ -71,6 +71,7 @@ impl Stream {
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
         fields.put_some(Field::FilePath, self.object.path.as_deref());
         fields.put(Field::FileInode, self.object.inode.to_string());
+        fields.put(Field::FileDevice, device_name(self.object.device));
         fields.put(Field::SensorFileAccess, self.access());
         fields.put(Field::SensorStreamKind, self.object.kind.name());
         fields.put_some(Field::SensorStreamTerminal, self.object.pty_index());
@@ -506,7 +507,7 @@ fn put_identity(fields: &mut Fields<'_>, file: &FileIdentity) {
     fields.put(Field::FileInode, file.inode.to_string());
     fields.put(
         Field::FileDevice,
-        format!("{}:{}", file.device >> 20, file.device & 0xf_ffff),
+        device_name(file.device),
     );
     fields.put(Field::FileMode, permissions(file.mode));
     fields.put(Field::FileSize, bytes(file.size));

@@ -19,6 +19,24 @@ pub fn name(number: u64, table: Names) -> String {
         .map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
 }
 
+/// The bits that have these names; names that are none are left out.
+#[must_use]
+pub fn bits<'n>(names: impl IntoIterator<Item = &'n str>, table: Names) -> u64 {
+    names
+        .into_iter()
+        .filter_map(|name| table.iter().find(|(_, known)| *known == name))
+        .fold(0, |set, (bit, _)| set | bit)
+}
+
+/// The number that has this name, or is written so.
+#[must_use]
+pub fn number(name: &str, table: Names) -> Option<u64> {
+    match table.iter().find(|(_, known)| *known == name) {
+        Some((number, _)) => Some(*number),
+        None => name.parse().ok(),
+    }
+}
+
 /// Errors of the network (`asm-generic/errno.h`, `errno-base.h`).
 pub const ERRNO: Names = &[
     (1, "EPERM"),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use sensor_common::exec as raw;
 
 use super::Endpoint;
+use super::field::{Field, Fields};
 
 /// Kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +44,25 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Closed,
+        Self::File,
+        Self::Directory,
+        Self::Pipe,
+        Self::Fifo,
+        Self::Tty,
+        Self::PtyMaster,
+        Self::Null,
+        Self::CharacterDevice,
+        Self::BlockDevice,
+        Self::InetSocket,
+        Self::UnixSocket,
+        Self::OtherSocket,
+        Self::Anonymous,
+        Self::Memfd,
+    ];
+
     /// From the number in a record; unknown numbers are taken for anonymous objects.
     #[must_use]
     pub const fn from_raw(kind: u8) -> Self {
@@ -87,6 +107,65 @@ impl Kind {
         }
     }
 }
+
+/// The fields that describe a standard stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamFields {
+    pub(super) words: Field,
+    pub(super) kind: Field,
+    pub(super) inode: Field,
+    pub(super) device: Field,
+    pub(super) terminal: Field,
+    pub(super) unix_peer: Field,
+    pub(super) local: Field,
+    pub(super) local_port: Field,
+    pub(super) peer: Field,
+    pub(super) peer_port: Field,
+    pub(super) protocol: Field,
+}
+
+/// Those of standard input, output and error.
+pub(super) const STDIO: [StreamFields; 3] = [
+    StreamFields {
+        words: Field::SensorStdin,
+        kind: Field::SensorStdinKind,
+        inode: Field::SensorStdinInode,
+        device: Field::SensorStdinDevice,
+        terminal: Field::SensorStdinTerminal,
+        unix_peer: Field::SensorStdinUnixPeer,
+        local: Field::SensorStdinLocal,
+        local_port: Field::SensorStdinLocalPort,
+        peer: Field::SensorStdinPeer,
+        peer_port: Field::SensorStdinPeerPort,
+        protocol: Field::SensorStdinProtocol,
+    },
+    StreamFields {
+        words: Field::SensorStdout,
+        kind: Field::SensorStdoutKind,
+        inode: Field::SensorStdoutInode,
+        device: Field::SensorStdoutDevice,
+        terminal: Field::SensorStdoutTerminal,
+        unix_peer: Field::SensorStdoutUnixPeer,
+        local: Field::SensorStdoutLocal,
+        local_port: Field::SensorStdoutLocalPort,
+        peer: Field::SensorStdoutPeer,
+        peer_port: Field::SensorStdoutPeerPort,
+        protocol: Field::SensorStdoutProtocol,
+    },
+    StreamFields {
+        words: Field::SensorStderr,
+        kind: Field::SensorStderrKind,
+        inode: Field::SensorStderrInode,
+        device: Field::SensorStderrDevice,
+        terminal: Field::SensorStderrTerminal,
+        unix_peer: Field::SensorStderrUnixPeer,
+        local: Field::SensorStderrLocal,
+        local_port: Field::SensorStderrLocalPort,
+        peer: Field::SensorStderrPeer,
+        peer_port: Field::SensorStderrPeerPort,
+        protocol: Field::SensorStderrProtocol,
+    },
+];
 
 /// The two ends of an inet socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +230,30 @@ impl Object {
         }
     }
 
+    /// What is said of it as a standard stream: enough to tell what it joins.
+    pub(super) fn put_stream<'a>(&'a self, fields: &mut Fields<'a>, names: &StreamFields) {
+        fields.put(names.words, self.to_string());
+        fields.put(names.kind, self.kind.name());
+        if self.kind != Kind::Closed {
+            fields.put(names.inode, self.inode);
+        }
+        match self.kind {
+            Kind::Fifo => fields.put(names.device, device_name(self.device)),
+            Kind::Tty | Kind::PtyMaster => {
+                fields.put(names.terminal, device_name(self.stands_for));
+            }
+            Kind::UnixSocket => fields.put_some(names.unix_peer, self.peer_inode),
+            _ => {}
+        }
+        if let Some(inet) = &self.inet {
+            fields.put(names.local, inet.local.address);
+            fields.put(names.local_port, u64::from(inet.local.port));
+            fields.put(names.peer, inet.remote.address);
+            fields.put(names.peer_port, u64::from(inet.remote.port));
+            fields.put(names.protocol, u64::from(inet.protocol));
+        }
+    }
+
     /// Number of a Unix98 pty, for its slave (`/dev/pts/N`) as well as its master.
     #[must_use]
     pub fn pty_index(&self) -> Option<u32> {
@@ -162,6 +265,11 @@ impl Object {
             _ => None,
         }
     }
+}
+
+/// A device number as `major:minor`.
+pub(super) fn device_name(device: u32) -> String {
+    format!("{}:{}", device >> 20, device & 0xf_ffff)
 }
 
 /// An address of a record: IPv4 in the first four bytes, mapped addresses as IPv4.

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use super::field::{Field, Fields, Value};
-use super::object::{Kind, Object};
-use super::{Label, Stamp, text};
+use super::object::{Kind, Object, STDIO};
+use super::{Label, Stamp, object, text};
 
 /// Label of a fork.
 pub const FORK: Label = Label {
@@ -159,7 +159,7 @@ pub struct Home {
     /// Container id.
     pub container: Option<Arc<str>>,
     /// Container runtime.
-    pub runtime: Option<&'static str>,
+    pub runtime: Option<Arc<str>>,
     /// Service (systemd unit).
     pub service: Option<Arc<str>>,
 }
@@ -245,7 +245,7 @@ impl Process {
         fields.put(Field::SensorCgroupId, self.cgroup_id);
         fields.put_some(Field::SensorCgroupPath, self.home.cgroup.as_deref());
         fields.put_some(Field::ContainerId, self.home.container.as_deref());
-        fields.put_some(Field::ContainerRuntime, self.home.runtime);
+        fields.put_some(Field::ContainerRuntime, self.home.runtime.as_deref());
         fields.put_some(Field::ServiceName, self.home.service.as_deref());
     }
 
@@ -455,7 +455,7 @@ impl Exec {
         fields.put(Field::SensorFileInode, file.inode);
         fields.put(
             Field::SensorFileDevice,
-            format!("{}:{}", file.device >> 20, file.device & 0xf_ffff),
+            object::device_name(file.device),
         );
         fields.put(Field::SensorFileSize, file.size);
         fields.put(Field::SensorFileMode, format!("{:04o}", file.mode & 0o7777));
@@ -464,40 +464,9 @@ impl Exec {
         fields.put(Field::SensorFileMtime, Value::Time(file.mtime_ns));
         fields.put(Field::SensorFileCtime, Value::Time(file.ctime_ns));
 
-        let [stdin, stdout, stderr] = &self.stdio;
-        put_stream(
-            fields,
-            stdin,
-            [
-                Field::SensorStdin,
-                Field::SensorStdinInode,
-                Field::SensorStdinKind,
-                Field::SensorStdinPeer,
-                Field::SensorStdinPeerPort,
-            ],
-        );
-        put_stream(
-            fields,
-            stdout,
-            [
-                Field::SensorStdout,
-                Field::SensorStdoutInode,
-                Field::SensorStdoutKind,
-                Field::SensorStdoutPeer,
-                Field::SensorStdoutPeerPort,
-            ],
-        );
-        put_stream(
-            fields,
-            stderr,
-            [
-                Field::SensorStderr,
-                Field::SensorStderrInode,
-                Field::SensorStderrKind,
-                Field::SensorStderrPeer,
-                Field::SensorStderrPeerPort,
-            ],
-        );
+        for (object, names) in self.stdio.iter().zip(&STDIO) {
+            object.put_stream(fields, names);
+        }
     }
 
     pub(super) fn summary(&self) -> String {
@@ -522,22 +491,6 @@ impl Exec {
             }
         }
         text
-    }
-}
-
-fn put_stream<'a>(
-    fields: &mut Fields<'a>,
-    object: &Object,
-    [words, inode, kind, peer, port]: [Field; 5],
-) {
-    fields.put(words, object.to_string());
-    fields.put(kind, object.kind.name());
-    if object.kind != Kind::Closed {
-        fields.put(inode, object.inode);
-    }
-    if let Some(inet) = &object.inet {
-        fields.put(peer, inet.remote.address);
-        fields.put(port, u64::from(inet.remote.port));
     }
 }
 
@@ -612,6 +565,15 @@ pub fn capability_names<'a>(set: u64) -> impl Iterator<Item = &'a str> + use<'a>
         .iter()
         .enumerate()
         .filter_map(move |(bit, name)| (set >> bit & 1 == 1).then_some(*name))
+}
+
+/// The set of capabilities with these names; names that are none are left out.
+#[must_use]
+pub fn capability_set<'n>(names: impl IntoIterator<Item = &'n str>) -> u64 {
+    names
+        .into_iter()
+        .filter_map(|name| CAPABILITIES.iter().position(|known| *known == name))
+        .fold(0, |set, bit| set | 1 << bit)
 }
 
 const CAPABILITIES: [&str; 41] = [

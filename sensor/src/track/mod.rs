@@ -257,7 +257,8 @@ pub fn home_of(path: &str) -> Home {
         cgroup: Some(Arc::from(path)),
         runtime: container
             .as_ref()
-            .and_then(|container| container.runtime.name()),
+            .and_then(|container| container.runtime.name())
+            .map(Arc::from),
         container: container.map(|container| Arc::from(container.id.as_str())),
         service: systemd_unit(path.as_bytes()).map(|unit| Arc::from(unit.as_str())),
     }

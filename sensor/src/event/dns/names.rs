@@ -113,6 +113,33 @@ pub fn opcode_name(number: u8) -> Cow<'static, str> {
     look_up(OPCODES, u16::from(number), "OPCODE")
 }
 
+/// The number of a record type, the inverse of [`type_name`].
+pub fn type_number(name: &str) -> Option<u16> {
+    number(TYPES, name, "TYPE")
+}
+
+/// The number of a response code, the inverse of [`rcode_name`].
+pub fn rcode_number(name: &str) -> Option<u16> {
+    number(RCODES, name, "RCODE")
+}
+
+/// The number of a class, the inverse of [`class_name`].
+pub fn class_number(name: &str) -> Option<u16> {
+    number(CLASSES, name, "CLASS")
+}
+
+/// The number of an operation, the inverse of [`opcode_name`].
+pub fn opcode_number(name: &str) -> Option<u8> {
+    number(OPCODES, name, "OPCODE").and_then(|number| number.try_into().ok())
+}
+
+fn number(table: &[(u16, &str)], name: &str, otherwise: &str) -> Option<u16> {
+    match table.iter().find(|(_, known)| *known == name) {
+        Some((number, _)) => Some(*number),
+        None => name.strip_prefix(otherwise)?.parse().ok(),
+    }
+}
+
 fn look_up(table: &[(u16, &'static str)], number: u16, otherwise: &str) -> Cow<'static, str> {
     match table
         .binary_search_by_key(&number, |(n, _)| *n)
