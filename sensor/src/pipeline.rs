@@ -14,7 +14,7 @@ use ringbuf::traits::{Consumer, Observer};
 use crate::detect::sigma::Engine;
 use crate::detect::{Detector, Raised};
 use crate::event::file::{AccessKind, Name, Source};
-use crate::event::health::{Change, Health, Lost, Verdict};
+use crate::event::health::{Change, Health, Lost, UNKNOWN_KIND, Verdict};
 use crate::event::{Action, Event, EventId, Stamp};
 use crate::export::writer::{Writer, Written};
 use crate::probe::account::Account;
@@ -311,7 +311,7 @@ impl<W: Write> Pipeline<W> {
             let before = self.account.skipped.get(program).copied().unwrap_or(0);
             if *count > before {
                 self.own(Action::Lost(Lost {
-                    kind: "unknown",
+                    kind: UNKNOWN_KIND,
                     count: count - before,
                     reason: format!(
                         "the kernel skipped the program {program}, which was still running on that CPU"

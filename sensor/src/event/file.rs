@@ -19,7 +19,7 @@ pub enum Source {
 }
 
 impl Source {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
             Self::Resolved => "resolved",
@@ -102,6 +102,17 @@ pub enum AccessKind {
     Read,
 }
 
+impl AccessKind {
+    /// Name of the kind of event.
+    pub(super) const fn dataset(self) -> &'static str {
+        match self {
+            Self::Open => "file.open",
+            Self::Close => "file.close",
+            Self::Read => "file.read",
+        }
+    }
+}
+
 /// Something was done through an open file.
 #[derive(Clone, Debug)]
 pub struct Access {
@@ -127,38 +138,18 @@ impl Access {
     /// Its label.
     #[must_use]
     pub const fn label(&self) -> Label {
-        const FILE: &[&str] = &["file"];
-        match self.kind {
-            AccessKind::Open if self.created => Label {
-                name: "file.open",
-                action: "file_create",
-                category: FILE,
-                kind: &["creation"],
-            },
-            AccessKind::Open if self.truncated => Label {
-                name: "file.open",
-                action: "file_truncate_open",
-                category: FILE,
-                kind: &["change"],
-            },
-            AccessKind::Open => Label {
-                name: "file.open",
-                action: "file_open",
-                category: FILE,
-                kind: &["access"],
-            },
-            AccessKind::Close => Label {
-                name: "file.close",
-                action: "file_close",
-                category: FILE,
-                kind: &["change"],
-            },
-            AccessKind::Read => Label {
-                name: "file.read",
-                action: "file_read",
-                category: FILE,
-                kind: &["access"],
-            },
+        let (action, kind): (_, &[_]) = match self.kind {
+            AccessKind::Open if self.created => ("file_create", &["creation"]),
+            AccessKind::Open if self.truncated => ("file_truncate_open", &["change"]),
+            AccessKind::Open => ("file_open", &["access"]),
+            AccessKind::Close => ("file_close", &["change"]),
+            AccessKind::Read => ("file_read", &["access"]),
+        };
+        Label {
+            name: self.kind.dataset(),
+            action,
+            category: &["file"],
+            kind,
         }
     }
 
@@ -215,6 +206,32 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
+    /// All of them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Rename,
+        Self::Unlink,
+        Self::Link,
+        Self::Symlink,
+        Self::Chmod,
+        Self::Chown,
+        Self::Truncate,
+        Self::Mkdir,
+    ];
+
+    /// Name of the kind of event.
+    pub(super) const fn dataset(self) -> &'static str {
+        match self {
+            Self::Rename => "file.rename",
+            Self::Unlink => "file.unlink",
+            Self::Link => "file.link",
+            Self::Symlink => "file.symlink",
+            Self::Chmod => "file.chmod",
+            Self::Chown => "file.chown",
+            Self::Truncate => "file.truncate",
+            Self::Mkdir => "file.mkdir",
+        }
+    }
+
     /// Whether names are changed, not attributes.
     #[must_use]
     pub const fn is_of_names(self) -> bool {
@@ -223,7 +240,7 @@ impl ChangeKind {
 }
 
 /// `AT_REMOVEDIR` of `include/uapi/linux/fcntl.h`.
-const AT_REMOVEDIR: u32 = 0x200;
+pub(super) const AT_REMOVEDIR: u32 = 0x200;
 
 /// Attributes that a change can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,62 +282,24 @@ impl Change {
     /// Its label.
     #[must_use]
     pub const fn label(&self) -> Label {
-        const FILE: &[&str] = &["file"];
-        match self.kind {
-            ChangeKind::Rename => Label {
-                name: "file.rename",
-                action: "file_rename",
-                category: FILE,
-                kind: &["change"],
-            },
-            ChangeKind::Unlink if self.flags & AT_REMOVEDIR != 0 => Label {
-                name: "file.unlink",
-                action: "directory_remove",
-                category: FILE,
-                kind: &["deletion"],
-            },
-            ChangeKind::Unlink => Label {
-                name: "file.unlink",
-                action: "file_unlink",
-                category: FILE,
-                kind: &["deletion"],
-            },
-            ChangeKind::Link => Label {
-                name: "file.link",
-                action: "file_link",
-                category: FILE,
-                kind: &["creation"],
-            },
-            ChangeKind::Symlink => Label {
-                name: "file.symlink",
-                action: "file_symlink",
-                category: FILE,
-                kind: &["creation"],
-            },
-            ChangeKind::Chmod => Label {
-                name: "file.chmod",
-                action: "file_chmod",
-                category: FILE,
-                kind: &["change"],
-            },
-            ChangeKind::Chown => Label {
-                name: "file.chown",
-                action: "file_chown",
-                category: FILE,
-                kind: &["change"],
-            },
-            ChangeKind::Truncate => Label {
-                name: "file.truncate",
-                action: "file_truncate",
-                category: FILE,
-                kind: &["change"],
-            },
-            ChangeKind::Mkdir => Label {
-                name: "file.mkdir",
-                action: "directory_create",
-                category: FILE,
-                kind: &["creation"],
-            },
+        let (action, kind): (_, &[_]) = match self.kind {
+            ChangeKind::Rename => ("file_rename", &["change"]),
+            ChangeKind::Unlink if self.flags & AT_REMOVEDIR != 0 => {
+                ("directory_remove", &["deletion"])
+            }
+            ChangeKind::Unlink => ("file_unlink", &["deletion"]),
+            ChangeKind::Link => ("file_link", &["creation"]),
+            ChangeKind::Symlink => ("file_symlink", &["creation"]),
+            ChangeKind::Chmod => ("file_chmod", &["change"]),
+            ChangeKind::Chown => ("file_chown", &["change"]),
+            ChangeKind::Truncate => ("file_truncate", &["change"]),
+            ChangeKind::Mkdir => ("directory_create", &["creation"]),
+        };
+        Label {
+            name: self.kind.dataset(),
+            action,
+            category: &["file"],
+            kind,
         }
     }
 
@@ -505,10 +484,7 @@ fn put_path<'a>(fields: &mut Fields<'a>, path: &'a str, source: Source) {
 
 fn put_identity(fields: &mut Fields<'_>, file: &FileIdentity) {
     fields.put(Field::FileInode, file.inode.to_string());
-    fields.put(
-        Field::FileDevice,
-        device_name(file.device),
-    );
+    fields.put(Field::FileDevice, device_name(file.device));
     fields.put(Field::FileMode, permissions(file.mode));
     fields.put(Field::FileSize, bytes(file.size));
     fields.put(Field::FileUid, file.uid.to_string());

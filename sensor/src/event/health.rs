@@ -14,6 +14,9 @@ pub const LOST: Label = Label {
     kind: &["error"],
 };
 
+/// Kind of lost events of which only the program is known that would have told of them.
+pub const UNKNOWN_KIND: &str = "unknown";
+
 /// Events of one kind that were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
@@ -77,6 +80,34 @@ pub enum Change {
     Changed,
 }
 
+impl Change {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Started, Self::Stopped, Self::Changed];
+
+    pub(super) const fn label(self) -> Label {
+        match self {
+            Self::Started => Label {
+                name: "sensor.started",
+                action: "sensor-started",
+                category: &["host"],
+                kind: &["start"],
+            },
+            Self::Stopped => Label {
+                name: "sensor.stopped",
+                action: "sensor-stopped",
+                category: &["host"],
+                kind: &["end"],
+            },
+            Self::Changed => Label {
+                name: "sensor.health",
+                action: "sensor-health",
+                category: &["host"],
+                kind: &["change"],
+            },
+        }
+    }
+}
+
 /// The sensor started, stopped, or changed how well it sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -92,26 +123,7 @@ pub struct Health {
 
 impl Health {
     pub(super) const fn label(&self) -> Label {
-        match self.change {
-            Change::Started => Label {
-                name: "sensor.started",
-                action: "sensor-started",
-                category: &["host"],
-                kind: &["start"],
-            },
-            Change::Stopped => Label {
-                name: "sensor.stopped",
-                action: "sensor-stopped",
-                category: &["host"],
-                kind: &["end"],
-            },
-            Change::Changed => Label {
-                name: "sensor.health",
-                action: "sensor-health",
-                category: &["host"],
-                kind: &["change"],
-            },
-        }
+        self.change.label()
     }
 
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {

@@ -16,6 +16,7 @@ pub mod health;
 pub mod made_up;
 pub mod network;
 pub mod object;
+pub mod parse;
 pub mod privilege;
 pub mod process;
 pub mod read;

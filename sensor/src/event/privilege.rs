@@ -117,40 +117,8 @@ impl Credentials {
             Field::SensorCredentialsAdded,
             capability_names(self.added()),
         );
-        put_identity(
-            fields,
-            &self.new,
-            [
-                Field::SensorCredentialsNewUid,
-                Field::SensorCredentialsNewGid,
-                Field::SensorCredentialsNewSuid,
-                Field::SensorCredentialsNewSgid,
-                Field::SensorCredentialsNewEuid,
-                Field::SensorCredentialsNewEgid,
-                Field::SensorCredentialsNewFsuid,
-                Field::SensorCredentialsNewFsgid,
-                Field::SensorCredentialsNewUserNs,
-                Field::SensorCredentialsNewPermitted,
-                Field::SensorCredentialsNewEffective,
-            ],
-        );
-        put_identity(
-            fields,
-            &self.old,
-            [
-                Field::SensorCredentialsOldUid,
-                Field::SensorCredentialsOldGid,
-                Field::SensorCredentialsOldSuid,
-                Field::SensorCredentialsOldSgid,
-                Field::SensorCredentialsOldEuid,
-                Field::SensorCredentialsOldEgid,
-                Field::SensorCredentialsOldFsuid,
-                Field::SensorCredentialsOldFsgid,
-                Field::SensorCredentialsOldUserNs,
-                Field::SensorCredentialsOldPermitted,
-                Field::SensorCredentialsOldEffective,
-            ],
-        );
+        put_identity(fields, &self.new, NEW_IDENTITY);
+        put_identity(fields, &self.old, OLD_IDENTITY);
     }
 
     pub(super) fn summary(&self) -> String {
@@ -170,6 +138,36 @@ impl Credentials {
         text
     }
 }
+
+/// Fields of the identity after a change.
+pub(super) const NEW_IDENTITY: [Field; 11] = [
+    Field::SensorCredentialsNewUid,
+    Field::SensorCredentialsNewGid,
+    Field::SensorCredentialsNewSuid,
+    Field::SensorCredentialsNewSgid,
+    Field::SensorCredentialsNewEuid,
+    Field::SensorCredentialsNewEgid,
+    Field::SensorCredentialsNewFsuid,
+    Field::SensorCredentialsNewFsgid,
+    Field::SensorCredentialsNewUserNs,
+    Field::SensorCredentialsNewPermitted,
+    Field::SensorCredentialsNewEffective,
+];
+
+/// Fields of the identity before a change.
+pub(super) const OLD_IDENTITY: [Field; 11] = [
+    Field::SensorCredentialsOldUid,
+    Field::SensorCredentialsOldGid,
+    Field::SensorCredentialsOldSuid,
+    Field::SensorCredentialsOldSgid,
+    Field::SensorCredentialsOldEuid,
+    Field::SensorCredentialsOldEgid,
+    Field::SensorCredentialsOldFsuid,
+    Field::SensorCredentialsOldFsgid,
+    Field::SensorCredentialsOldUserNs,
+    Field::SensorCredentialsOldPermitted,
+    Field::SensorCredentialsOldEffective,
+];
 
 fn put_identity(fields: &mut Fields<'_>, who: &Identity, names: [Field; 11]) {
     let [
@@ -501,6 +499,10 @@ pub struct Signal {
     pub tid: u32,
 }
 
+/// What becomes of signals, by number (`include/trace/events/signal.h`).
+pub(super) const SIGNAL_OUTCOMES: [&str; 4] =
+    ["delivered", "ignored", "already_pending", "no_memory"];
+
 impl Signal {
     /// Whether the kernel sent it, not a process (`SI_FROMKERNEL`, `linux/siginfo.h`).
     #[must_use]
@@ -509,12 +511,12 @@ impl Signal {
     }
 
     const fn outcome(&self) -> &'static str {
-        // include/trace/events/signal.h
+        let [delivered, ignored, pending, no_memory] = SIGNAL_OUTCOMES;
         match self.outcome {
-            0 => "delivered",
-            1 => "ignored",
-            2 => "already_pending",
-            _ => "no_memory",
+            0 => delivered,
+            1 => ignored,
+            2 => pending,
+            _ => no_memory,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::field::{Field, Fields, Value};
+use super::flags::{self, Names as BitNames};
 use super::object::{Kind, Object, STDIO};
 use super::{Label, Stamp, object, text};
 
@@ -453,10 +454,7 @@ impl Exec {
 
         let file = &self.executable;
         fields.put(Field::SensorFileInode, file.inode);
-        fields.put(
-            Field::SensorFileDevice,
-            object::device_name(file.device),
-        );
+        fields.put(Field::SensorFileDevice, object::device_name(file.device));
         fields.put(Field::SensorFileSize, file.size);
         fields.put(Field::SensorFileMode, format!("{:04o}", file.mode & 0o7777));
         fields.put(Field::SensorFileOwner, file.uid);
@@ -521,6 +519,15 @@ impl Exit {
     }
 }
 
+/// Flags of `memfd_create` (`linux/memfd.h`).
+pub(super) const MEMFD_FLAGS: BitNames = &[
+    (1, "MFD_CLOEXEC"),
+    (2, "MFD_ALLOW_SEALING"),
+    (4, "MFD_HUGETLB"),
+    (8, "MFD_NOEXEC_SEAL"),
+    (16, "MFD_EXEC"),
+];
+
 /// An anonymous file was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memfd {
@@ -534,18 +541,7 @@ pub struct Memfd {
 
 impl Memfd {
     fn flag_names<'n>(&self) -> impl Iterator<Item = &'n str> + use<'n> {
-        // include/uapi/linux/memfd.h
-        const NAMES: [(u32, &str); 5] = [
-            (1, "MFD_CLOEXEC"),
-            (2, "MFD_ALLOW_SEALING"),
-            (4, "MFD_HUGETLB"),
-            (8, "MFD_NOEXEC_SEAL"),
-            (16, "MFD_EXEC"),
-        ];
-        let flags = self.flags;
-        NAMES
-            .into_iter()
-            .filter_map(move |(bit, name)| (flags & bit != 0).then_some(name))
+        flags::names(self.flags.into(), MEMFD_FLAGS)
     }
 
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
