@@ -2,7 +2,8 @@
 //! binary only calls [`cli::main`].
 //!
 //! Data flows one way, and a room imports only rooms to its left:
-//! `probe` → `event` → `track` → `detect` → `export`; `pipeline` joins them, `cli` starts them.
+//! `probe` → `event` → `track` → `detect` → `export`; `engine` joins
+//! the last three, `pipeline` and `replay` feed it, `cli` starts them.
 
 pub mod cli;
 pub mod config;
@@ -10,11 +11,13 @@ pub mod control;
 pub mod detached;
 pub mod detect;
 pub mod drill;
+pub mod engine;
 pub mod event;
 pub mod export;
 #[cfg(test)]
 mod page;
 pub mod pipeline;
 pub mod probe;
+pub mod replay;
 pub mod status;
 pub mod track;

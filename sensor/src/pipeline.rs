@@ -1,5 +1,6 @@
-//! The one-way street from raw records to output: decode → track → write. Runs on a thread of
-//! its own; takes records from the reader's queues and owns everything downstream of it.
+//! The one-way street from raw records to output: decode, then all that the engine does. Runs on
+//! a thread of its own; takes records from the reader's queues and owns everything downstream
+//! of it.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
 
-use crate::detect::sigma::Engine;
-use crate::detect::{Detector, Raised};
+use crate::detect::{Detector, sigma};
+use crate::engine::{Delivery, Engine};
 use crate::event::file::{AccessKind, Name, Source};
 use crate::event::health::{Change, Health, Lost, UNKNOWN_KIND, Verdict};
-use crate::event::{Action, Event, EventId, Stamp};
+use crate::event::{Action, Event, Stamp};
 use crate::export::writer::{Writer, Written};
 use crate::probe::account::Account;
 use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
@@ -41,26 +42,23 @@ pub enum Renewal {
     /// File filters.
     Filters(Rules),
     /// Sigma rules.
-    Sigma(Box<Engine>),
+    Sigma(Box<sigma::Engine>),
 }
 
 /// The pipeline.
 pub struct Pipeline<W: Write> {
     queues: Lanes<HeapCons<Frame>>,
     decoder: Decoder,
-    tracker: Tracker,
-    detector: Option<Detector>,
+    engine: Engine<W>,
     filters: Filters,
     filters_refreshed: Instant,
     scripts_watched: Instant,
     renewals: Receiver<Renewal>,
-    writer: Writer<W>,
     selection: Selection,
     status: Arc<Status>,
     account: Account,
     accounted: (Instant, Stamp),
     verdict: Verdict,
-    next_id: EventId,
 }
 
 impl<W: Write> Pipeline<W> {
@@ -85,25 +83,22 @@ impl<W: Write> Pipeline<W> {
         Self {
             queues,
             decoder: Decoder { clock },
-            tracker,
-            detector,
+            engine: Engine::new(tracker, detector, writer, run),
             filters,
             filters_refreshed: Instant::now(),
             scripts_watched: Instant::now(),
             renewals,
-            writer,
             selection,
             status,
             account: Account::default(),
             accounted: (Instant::now(), clock.stamp(boot_ns())),
             verdict: Verdict::Healthy,
-            next_id: EventId { run, sequence: 0 },
         }
     }
 
     /// Works until `stop` is set and the queues are empty, or nobody reads the output.
     pub fn run(mut self, stop: &AtomicBool) {
-        self.tracker.seed();
+        self.engine.tracker.seed();
         self.verdict = self.status.verdict(&self.account);
         self.say(Change::Started, self.status.summary(), None);
         loop {
@@ -143,7 +138,7 @@ impl<W: Write> Pipeline<W> {
         }
         if self.accounted.0.elapsed() >= ACCOUNT_EVERY {
             self.decoder.clock = self.decoder.clock.renewed();
-            self.tracker.tick();
+            self.engine.tracker.tick();
             self.watch_scripts();
             if self.filters_refreshed.elapsed() >= FILTERS_EVERY {
                 self.filters_refreshed = Instant::now();
@@ -151,7 +146,7 @@ impl<W: Write> Pipeline<W> {
             }
             self.settle();
         }
-        self.writer.flush()
+        self.engine.writer.flush()
     }
 
     fn renew(&mut self, renewal: Renewal) {
@@ -166,7 +161,7 @@ impl<W: Write> Pipeline<W> {
             },
             Renewal::Sigma(rules) => {
                 tracing::info!(rules = rules.len(), "the rules are those on disk now");
-                if let Some(detector) = &mut self.detector {
+                if let Some(detector) = &mut self.engine.detector {
                     detector.set_rules(rules);
                 }
             }
@@ -174,7 +169,14 @@ impl<W: Write> Pipeline<W> {
     }
 
     fn record(&mut self, kind: u16, frame: &Frame) -> Written {
-        let mut event = match self.decoder.decode(frame, self.next_id) {
+        let wanted = self.selection.wants(kind);
+        // What the state remembers of an event must not name an id that nobody will see.
+        let id = if wanted {
+            self.engine.next_id()
+        } else {
+            self.engine.next_id().undelivered()
+        };
+        let mut event = match self.decoder.decode(frame, id) {
             Ok(event) => event,
             Err(error) => {
                 self.status.user.malformed.fetch_add(1, Ordering::Relaxed);
@@ -182,48 +184,36 @@ impl<W: Write> Pipeline<W> {
                 return Written::Yes;
             }
         };
-        self.tracker.apply(&mut event);
+        self.engine.tracker.apply(&mut event);
         self.tell_filters(&event);
-        let wanted = self.selection.wants(kind) && self.admits(&event);
-        if !wanted {
+        let delivery = if wanted && self.admits(&event) {
+            Delivery::Numbered
+        } else {
             event.id = event.id.undelivered();
-        }
-        let raised = match &mut self.detector {
-            Some(detector) => detector.observe(&event, &self.tracker),
-            None => Vec::new(),
+            Delivery::Suppressed
         };
+        let since = event.time.boot_ns;
+        let passed = self
+            .engine
+            .conclude(&event, delivery, || boot_ns().saturating_sub(since));
         if matches!(event.action, Action::FileAccess(_) | Action::FileChange(_))
             && self.scripts_watched.elapsed() >= SCRIPTS_EVERY
         {
             self.watch_scripts();
         }
-        let written = self.deliver(kind, &event, wanted);
-        self.tracker.settle(&event);
-        if raised.is_empty() {
-            return written;
+        let user = &self.status.user;
+        match passed.written {
+            None => user.count_suppressed(kind),
+            Some(Written::Yes) => user.count_delivered(kind),
+            Some(_) => drop(user.unwritten.fetch_add(1, Ordering::Relaxed)),
         }
-        for raised in raised {
-            self.alert(&event, raised);
+        self.status
+            .alerts
+            .fetch_add(passed.alerts, Ordering::Relaxed);
+        if passed.closed {
+            return Written::Closed;
         }
-        // Alerts do not wait for the rest of the batch.
-        self.writer.flush()
-    }
-
-    fn deliver(&mut self, kind: u16, event: &Event, wanted: bool) -> Written {
-        if !wanted {
-            self.status.user.count_suppressed(kind);
-            return Written::Yes;
-        }
-        match self.write(event) {
-            Written::Yes => {
-                self.status.user.count_delivered(kind);
-                Written::Yes
-            }
-            other => {
-                self.status.user.unwritten.fetch_add(1, Ordering::Relaxed);
-                other
-            }
-        }
+        passed.written.unwrap_or(Written::Yes)
     }
 
     /// Tells the filters what changes what they mean.
@@ -247,10 +237,10 @@ impl<W: Write> Pipeline<W> {
 
     /// Has reading observed where web services have scripts.
     fn watch_scripts(&mut self) {
-        if self.detector.is_none() {
+        if self.engine.detector.is_none() {
             return;
         }
-        if let Some(directories) = self.tracker.new_watches() {
+        if let Some(directories) = self.engine.tracker.new_watches() {
             self.scripts_watched = Instant::now();
             report_filters(self.filters.also_watch(&directories));
         }
@@ -262,7 +252,7 @@ impl<W: Write> Pipeline<W> {
         if let Action::FileAccess(access) = &event.action
             && access.kind == AccessKind::Read
         {
-            return self.detector.is_none() || self.filters.asked_for(&access.path);
+            return self.engine.detector.is_none() || self.filters.asked_for(&access.path);
         }
         let Action::FileChange(change) = &event.action else {
             return true;
@@ -322,7 +312,7 @@ impl<W: Write> Pipeline<W> {
                 }));
             }
         }
-        let (processes, forgotten) = self.tracker.table_size();
+        let (processes, forgotten) = self.engine.tracker.table_size();
         self.status
             .processes
             .store(processes as u64, Ordering::Relaxed);
@@ -343,7 +333,7 @@ impl<W: Write> Pipeline<W> {
         self.settle();
         let text = serde_json::to_string(&self.account).ok();
         self.say(Change::Stopped, self.account.verdict(), text);
-        self.writer.flush();
+        self.engine.writer.flush();
     }
 
     fn say(&mut self, change: Change, detail: String, account: Option<String>) {
@@ -355,37 +345,16 @@ impl<W: Write> Pipeline<W> {
         }));
     }
 
-    /// An alert, with the time of the event that decided it.
-    fn alert(&mut self, cause: &Event, raised: Raised) {
-        let mut alert = raised.alert;
-        alert.latency_ns = boot_ns().saturating_sub(cause.time.boot_ns);
-        self.status.alerts.fetch_add(1, Ordering::Relaxed);
-        let event = Event {
-            id: self.next_id,
-            cpu: cause.cpu,
-            time: cause.time,
-            process: Some(*raised.about),
-            action: Action::Alert(Box::new(alert)),
-        };
-        self.write(&event);
-    }
-
     /// An event of the sensor's own.
     fn own(&mut self, action: Action) {
         let event = Event {
-            id: self.next_id,
+            id: self.engine.next_id(),
             cpu: 0,
             time: self.decoder.clock.stamp(boot_ns()),
             process: None,
             action,
         };
-        self.write(&event);
-    }
-
-    /// Writes the event that [`Pipeline::next_id`] was for.
-    fn write(&mut self, event: &Event) -> Written {
-        self.next_id = self.next_id.next();
-        self.writer.write(event)
+        self.engine.write(&event);
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod doctor;
 pub mod drill;
+pub mod replay;
 pub mod rules;
 pub mod run;
 pub mod status;
@@ -33,6 +34,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Attack this machine, harmlessly, and see whether the sensor notices.
     Drill(drill::Arguments),
+    /// Look for intruders in recorded events.
+    Replay(replay::Arguments),
     /// Ask the running sensor how it is.
     Status(status::Arguments),
     /// Check, list and try Sigma rules.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
+        Command::Replay(arguments) => replay::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Rules(arguments) => rules::run(arguments),
     };

@@ -104,16 +104,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
     let selection = if config.events.is_empty() {
         Selection::all()
     } else {
-        Selection::parse(config.events.iter().map(String::as_str)).map_err(|name| {
-            let known = sensor_common::kind::ALL
-                .iter()
-                .map(|(_, _, name)| *name)
-                .collect::<Vec<_>>();
-            Failure::usage(anyhow!(
-                "no kind of event is called {name:?}; there are {}",
-                known.join(", ")
-            ))
-        })?
+        selection_of(&config.events)?
     };
     let selection = selection.with_detection(config.detection);
     require_privileges()?;
@@ -130,6 +121,20 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
     let loaded = load::load(sizes, &selection, trampolines).map_err(Failure::refused)?;
     give_memory_back();
     watch(&config, reload, selection, duration, instance, loaded).map_err(Failure::refused)
+}
+
+/// The kinds of event with these names.
+pub fn selection_of(names: &[String]) -> Result<Selection, Failure> {
+    Selection::parse(names.iter().map(String::as_str)).map_err(|name| {
+        let known = sensor_common::kind::ALL
+            .iter()
+            .map(|(_, _, name)| *name)
+            .collect::<Vec<_>>();
+        Failure::usage(anyhow!(
+            "no kind of event is called {name:?}; there are {}",
+            known.join(", ")
+        ))
+    })
 }
 
 /// Observing others needs privileges; say so before the kernel does in its own words.

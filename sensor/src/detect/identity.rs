@@ -71,6 +71,12 @@ impl Default for Identities {
 }
 
 impl Identities {
+    /// None of this host's: only what events tell.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(HashMap::new())
+    }
+
     /// Looks at a program that is executed: by its name, or by its content when that says
     /// nothing.
     pub fn look<'p>(&mut self, pid: u32, exec: &'p Exec) -> Look<'p> {

@@ -63,6 +63,15 @@ pub struct Raised {
 }
 
 impl Detector {
+    /// For recorded events: looks at nothing of this host, which need not be theirs.
+    #[must_use]
+    pub fn replaying() -> Self {
+        Self {
+            remote_shells: RemoteShells::of_elsewhere(),
+            ..Self::default()
+        }
+    }
+
     /// Looks at an event, after the host's state has learned of it; gives what it means.
     pub fn observe(&mut self, event: &Event, host: &Tracker) -> Vec<Raised> {
         let (reported, found) = (&mut self.reported, &mut self.found);

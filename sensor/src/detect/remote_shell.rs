@@ -77,6 +77,14 @@ impl Tie<'_> {
 }
 
 impl RemoteShells {
+    /// For events that are not of this host.
+    #[must_use]
+    pub fn of_elsewhere() -> Self {
+        Self {
+            suspects: Suspects::of_elsewhere(),
+        }
+    }
+
     /// Processes forgotten for want of room.
     #[must_use]
     pub const fn forgotten(&self) -> u64 {

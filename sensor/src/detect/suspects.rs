@@ -44,6 +44,17 @@ pub struct Suspects {
 }
 
 impl Suspects {
+    /// For events that are not of this host: its programs mean nothing for them.
+    #[must_use]
+    pub fn of_elsewhere() -> Self {
+        Self {
+            by_key: HashMap::new(),
+            identities: Identities::none(),
+            order: VecDeque::new(),
+            forgotten: 0,
+        }
+    }
+
     /// Looks at an exec; says whether the process is one now.
     pub fn executed(&mut self, event: &Event, process: &Process, exec: &Exec) -> bool {
         let [stdin, stdout, stderr] = &exec.stdio;

@@ -222,6 +222,12 @@ impl Process {
             .unwrap_or(&self.comm)
     }
 
+    /// Which boot of which machine it is of, as its entity id says.
+    #[must_use]
+    pub fn boot(&self) -> Option<&str> {
+        self.entity.as_deref()?.split('-').next()
+    }
+
     pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
         fields.put(Field::ProcessPid, self.key.pid);
         fields.put(Field::ProcessThreadId, self.tid);

@@ -31,6 +31,15 @@ impl Selection {
         }
     }
 
+    /// Nothing but what is always delivered.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            wanted: [false; kind::LIMIT],
+            detection: false,
+        }
+    }
+
     /// By names (`process.exec`) and families (`process`, `process.*`).
     ///
     /// # Errors
@@ -79,6 +88,15 @@ impl Selection {
     #[must_use]
     pub fn wants(&self, kind: u16) -> bool {
         self.wanted.get(usize::from(kind)).copied().unwrap_or(true)
+    }
+
+    /// Whether a kind is to be delivered, by its name; the sensor's own events always are.
+    #[must_use]
+    pub fn wants_named(&self, name: &str) -> bool {
+        kind::ALL
+            .iter()
+            .find(|(_, _, known)| *known == name)
+            .is_none_or(|(kind, _, _)| self.wants(*kind))
     }
 
     /// Whether any of these kinds has to be observed, to be delivered or for the sensor itself.

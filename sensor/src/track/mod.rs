@@ -20,7 +20,7 @@ use cgroups::Cgroups;
 use container::{container, systemd_unit};
 use hash::Hasher;
 use names::Resolved;
-use processes::ProcessTable;
+use processes::{ProcessTable, Seeded};
 use services::Services;
 use streams::Streams;
 use users::Users;
@@ -49,6 +49,12 @@ pub struct Tracker {
     services: Services,
     resolved: Resolved,
     cgroups: Cgroups,
+    /// `None` when the events are of the past, and perhaps of another machine.
+    here: Option<Here>,
+}
+
+/// What is looked up on this machine.
+struct Here {
     users: Users,
     names_read: Instant,
     hasher: Hasher,
@@ -69,10 +75,33 @@ impl Tracker {
             services: Services::start()?,
             resolved: Resolved::default(),
             cgroups: Cgroups::new(CGROUPS_MAX),
-            users,
-            names_read: Instant::now(),
-            hasher: Hasher::start()?,
+            here: Some(Here {
+                users,
+                names_read: Instant::now(),
+                hasher: Hasher::start()?,
+            }),
         })
+    }
+
+    /// A tracker for recorded events: it takes from them what it would look up on the machine
+    /// they are of, and looks at nothing of this one.
+    #[must_use]
+    pub fn replaying(max_processes: usize) -> Self {
+        Self {
+            boot_id: String::new(),
+            processes: ProcessTable::new(max_processes),
+            streams: Streams::new(max_processes),
+            services: Services::default(),
+            resolved: Resolved::default(),
+            cgroups: Cgroups::new(CGROUPS_MAX),
+            here: None,
+        }
+    }
+
+    /// Whether the events are of this machine and of now, so that it can be looked at.
+    #[must_use]
+    pub const fn is_here(&self) -> bool {
+        self.here.is_some()
     }
 
     /// Learns the processes and control groups that are already there. Call it after the programs are attached
@@ -93,6 +122,9 @@ impl Tracker {
         let Some(process) = &mut event.process else {
             return;
         };
+        if self.here.is_none() {
+            self.adopt(process);
+        }
         match &event.action {
             Action::Fork => self
                 .processes
@@ -100,8 +132,10 @@ impl Tracker {
             Action::Exec(exec) => {
                 self.processes
                     .exec(process.key, process.ppid, Arc::clone(&exec.program));
-                self.hasher
-                    .want(process.key.pid, &exec.executable, &exec.program);
+                if let Some(here) = &self.here {
+                    here.hasher
+                        .want(process.key.pid, &exec.executable, &exec.program);
+                }
             }
             Action::CgroupMkdir(cgroup) => self.cgroups.on_mkdir(cgroup),
             Action::CgroupRmdir(cgroup) => self.cgroups.on_rmdir(cgroup),
@@ -110,7 +144,7 @@ impl Tracker {
         }
         self.complete(process);
         match &mut event.action {
-            Action::FileChange(change) => path::complete(change, process),
+            Action::FileChange(change) if self.here.is_some() => path::complete(change, process),
             Action::Ptrace(ptrace) => self.complete_target(&mut ptrace.target),
             Action::VmWrite(write) => self.complete_target(&mut write.target),
             Action::Setns(setns) => setns
@@ -183,9 +217,10 @@ impl Tracker {
 
     /// Things to do from time to time.
     pub fn tick(&mut self) {
-        if self.names_read.elapsed() >= NAMES_EVERY {
-            self.names_read = Instant::now();
-            report_names(self.users.refresh());
+        let Some(here) = &mut self.here else { return };
+        if here.names_read.elapsed() >= NAMES_EVERY {
+            here.names_read = Instant::now();
+            report_names(here.users.refresh());
         }
         self.services.tick();
     }
@@ -196,14 +231,45 @@ impl Tracker {
         (self.processes.len(), self.processes.forgotten())
     }
 
+    /// Learns from a recorded event what was there before the recording.
+    fn adopt(&mut self, process: &Process) {
+        if let (true, Some(boot)) = (self.boot_id.is_empty(), process.boot()) {
+            boot.clone_into(&mut self.boot_id);
+        }
+        // The parent first, so that the child finds it.
+        if let Some(parent) = &process.parent
+            && self.processes.program(parent.key).is_none()
+        {
+            self.processes.insert_seeded(Seeded {
+                key: parent.key,
+                ppid: 0,
+                program: Arc::clone(&parent.program),
+                home: None,
+            });
+            self.streams.adopt(parent.key, 0);
+        }
+        if self.processes.program(process.key).is_none() {
+            self.processes.insert_seeded(Seeded {
+                key: process.key,
+                ppid: process.ppid,
+                program: process.program.clone().unwrap_or_default(),
+                home: Some(process.home.clone()),
+            });
+            self.streams.adopt(process.key, process.ppid);
+        }
+    }
+
     fn complete(&mut self, process: &mut Process) {
         let known = self.processes.describe(process.key, process.ppid);
+        keep_hash(process.program.as_deref(), known.program.as_deref());
         process.program = known.program;
         process.depth = known.depth;
         process.parent_entity = known.parent.as_ref().map(|parent| self.entity(parent.key));
         process.parent = known.parent;
         process.entity = Some(self.entity(process.key));
-        process.names = self.names(process);
+        if let Some(here) = &self.here {
+            process.names = here.names(process);
+        }
         if process.home.cgroup.is_none() {
             process.home = self
                 .cgroups
@@ -216,7 +282,8 @@ impl Tracker {
 
     fn complete_target(&self, target: &mut Target) {
         let Some(key) = target.key else { return };
-        target.program = self.processes.describe(key, 0).program;
+        let known = self.processes.describe(key, 0).program;
+        target.program = known.or(target.program.take());
         target.entity = Some(self.entity(key));
     }
 
@@ -225,7 +292,9 @@ impl Tracker {
     pub fn entity(&self, key: ProcessKey) -> Box<str> {
         format!("{}-{}-{}", self.boot_id, key.pid, key.start_ticks).into_boxed_str()
     }
+}
 
+impl Here {
     fn names(&self, process: &Process) -> Names {
         let user = |uid: u32| self.users.user(uid).map(Arc::from);
         Names {
@@ -247,6 +316,14 @@ fn since_boot() -> u64 {
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// A hash that was known when an event was recorded is known from then on.
+fn keep_hash(recorded: Option<&Program>, known: Option<&Program>) {
+    let hash = recorded.and_then(|program| program.sha256.get());
+    if let (Some(hash), Some(known)) = (hash, known) {
+        let _ = known.sha256.set(hash.clone());
+    }
 }
 
 /// What a control group path says about where a process belongs.

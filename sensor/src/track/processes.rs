@@ -3,6 +3,7 @@
 //! counted.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use crate::event::process::{Home, Parent, ProcessKey, Program};
@@ -48,8 +49,9 @@ struct Entry {
 #[derive(Debug)]
 pub struct ProcessTable {
     entries: HashMap<ProcessKey, Entry>,
-    /// The process that has a pid now.
-    live: HashMap<u32, ProcessKey>,
+    /// The process that has a pid now. In the same order in every run, so that a replay forgets
+    /// what another of the same events forgot; nobody can choose pids that collide.
+    live: HashMap<u32, ProcessKey, BuildHasherDefault<DefaultHasher>>,
     /// Ended processes, longest ended first.
     ended: VecDeque<ProcessKey>,
     max: usize,
@@ -62,7 +64,7 @@ impl ProcessTable {
     pub fn new(max: usize) -> Self {
         Self {
             entries: HashMap::new(),
-            live: HashMap::new(),
+            live: HashMap::default(),
             ended: VecDeque::new(),
             max: max.max(1),
             forgotten: 0,

@@ -153,6 +153,11 @@ impl Streams {
         seed::fill(self);
     }
 
+    /// A process is older than the first event.
+    pub(super) fn adopt(&mut self, key: ProcessKey, ppid: u32) {
+        self.ensure(key, ppid);
+    }
+
     /// Makes a node for a process that events speak of but whose fork nobody saw.
     fn ensure(&mut self, key: ProcessKey, ppid: u32) {
         if !self.nodes.contains_key(&key) {
