@@ -3,4 +3,6 @@
 
 pub mod json;
 pub mod pretty;
+#[cfg(test)]
+mod roundtrip;
 pub mod writer;

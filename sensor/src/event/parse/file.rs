@@ -49,7 +49,7 @@ fn stream(row: &Row<'_>) -> Result<Stream, ParseError> {
             kind,
             inode: row.get::<Digits<u64>>(Field::FileInode)?.0,
             device: device.map_or(0, |device| device.0),
-            stands_for: terminal.map_or(0, |index| (first + index / 256) << 20 | index % 256),
+            stands_for: terminal.map_or(0, |index| device_of(first, index)),
             flags: 0,
             path: row.find(Field::FilePath)?,
             inet: None,
@@ -58,6 +58,12 @@ fn stream(row: &Row<'_>) -> Result<Stream, ParseError> {
         reads: access.contains(&"read"),
         writes: access.contains(&"write"),
     })
+}
+
+/// The device that [`Object::pty_index`] gives this number for; there are eight major numbers.
+fn device_of(first: u32, index: u32) -> u32 {
+    let block = (index / 256).min(7);
+    (first + block) << 20 | (index - block * 256) & 0xf_ffff
 }
 
 fn access(kind: AccessKind, row: &Row<'_>) -> Result<Access, ParseError> {
