@@ -433,6 +433,7 @@ fields! {
     SensorNetworkBacklog "sensor.network.backlog" Long "How many connections may wait to be accepted.";
     SensorNetworkInode "sensor.network.inode" Long "Inode of the socket, as in /proc/PID/fd.";
     SensorNetworkNamespace "sensor.network.namespace" Long "Inode of the network namespace the socket lives in.";
+    SensorParentAncestors "sensor.parent.ancestors" Keywords "When a process older than the sensor forks: its ancestors, nearest first, each as entity id and executable.";
     SensorPtraceAddress "sensor.ptrace.address" Keyword "Address the tracer wrote to, hexadecimal.";
     SensorPtraceRequest "sensor.ptrace.request" Keyword "What the tracer did.";
     SensorSetnsInode "sensor.setns.inode" Long "Inode of the namespace joined, when it was one.";

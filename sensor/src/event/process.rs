@@ -137,6 +137,20 @@ pub struct Parent {
     pub key: ProcessKey,
     /// What it runs.
     pub program: Arc<Program>,
+    /// When it is older than the sensor and has just forked: its ancestors, nearest first. No
+    /// other event tells of them.
+    pub ancestors: Box<[Ancestor]>,
+}
+
+/// An ancestor older than the sensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ancestor {
+    /// Which process.
+    pub key: ProcessKey,
+    /// Identifies it beyond this boot.
+    pub entity: Box<str>,
+    /// What it runs; empty for kernel threads.
+    pub executable: Box<str>,
 }
 
 /// Names that go with ids; filled in by tracking.
@@ -302,6 +316,11 @@ impl Process {
         fields.put_some(
             Field::ProcessParentCommandLine,
             parent.program.command_line(),
+        );
+        let ancestors = parent.ancestors.iter();
+        fields.put_list(
+            Field::SensorParentAncestors,
+            ancestors.map(|ancestor| format!("{} {}", ancestor.entity, ancestor.executable)),
         );
     }
 }

@@ -26,11 +26,13 @@ use streams::Streams;
 use users::Users;
 
 use crate::event::privilege::Target;
-use crate::event::process::{Home, Names, Process, ProcessKey, Program};
+use crate::event::process::{Ancestor, Home, Names, Process, ProcessKey, Program};
 use crate::event::{Action, Event};
 
 /// How many control groups are known at most.
 const CGROUPS_MAX: usize = 32_768;
+/// Ancestors of an old process told with a fork of it.
+const ANCESTORS_MAX: usize = 16;
 /// How often files that name users and groups are looked at again.
 const NAMES_EVERY: Duration = Duration::from_secs(5);
 
@@ -144,6 +146,7 @@ impl Tracker {
         }
         self.complete(process);
         match &mut event.action {
+            Action::Fork if self.here.is_some() => self.tell_ancestors(process),
             Action::FileChange(change) if self.here.is_some() => path::complete(change, process),
             Action::Ptrace(ptrace) => self.complete_target(&mut ptrace.target),
             Action::VmWrite(write) => self.complete_target(&mut write.target),
@@ -236,26 +239,65 @@ impl Tracker {
         if let (true, Some(boot)) = (self.boot_id.is_empty(), process.boot()) {
             boot.clone_into(&mut self.boot_id);
         }
-        // The parent first, so that the child finds it.
-        if let Some(parent) = &process.parent
-            && self.processes.program(parent.key).is_none()
-        {
-            self.processes.insert_seeded(Seeded {
-                key: parent.key,
-                ppid: 0,
-                program: Arc::clone(&parent.program),
-                home: None,
-            });
-            self.streams.adopt(parent.key, 0);
+        // The oldest first, so that children find their parents.
+        if let Some(parent) = &process.parent {
+            let mut older = None;
+            for ancestor in parent.ancestors.iter().rev() {
+                let program = Program {
+                    executable: Some(ancestor.executable.clone()).filter(|path| !path.is_empty()),
+                    ..Program::default()
+                };
+                self.adopt_one(ancestor.key, older, &Arc::new(program), None);
+                older = Some(ancestor.key);
+            }
+            self.adopt_one(parent.key, older, &parent.program, None);
         }
-        if self.processes.program(process.key).is_none() {
+        let program = process.program.clone().unwrap_or_default();
+        let parent = process.parent.as_ref().map(|parent| parent.key);
+        self.adopt_one(process.key, parent, &program, Some(&process.home));
+    }
+
+    fn adopt_one(
+        &mut self,
+        key: ProcessKey,
+        parent: Option<ProcessKey>,
+        program: &Arc<Program>,
+        home: Option<&Home>,
+    ) {
+        if self.processes.program(key).is_none() {
+            let ppid = parent.map_or(0, |parent| parent.pid);
             self.processes.insert_seeded(Seeded {
-                key: process.key,
-                ppid: process.ppid,
-                program: process.program.clone().unwrap_or_default(),
-                home: Some(process.home.clone()),
+                key,
+                ppid,
+                program: Arc::clone(program),
+                home: home.cloned(),
             });
-            self.streams.adopt(process.key, process.ppid);
+            self.streams.adopt(key, ppid);
+        }
+        if let Some(parent) = parent {
+            self.processes.has_parent(key, parent);
+        }
+    }
+
+    /// Tells with a fork of an old process where that comes from.
+    fn tell_ancestors(&self, process: &mut Process) {
+        let Some(parent) = &mut process.parent else {
+            return;
+        };
+        if self.processes.is_old(parent.key) {
+            let ancestors = self.processes.ancestors(parent.key).take(ANCESTORS_MAX);
+            parent.ancestors = ancestors.map(|key| self.ancestor(key)).collect();
+        }
+    }
+
+    fn ancestor(&self, key: ProcessKey) -> Ancestor {
+        let program = self.processes.program(key);
+        Ancestor {
+            key,
+            entity: self.entity(key),
+            executable: program
+                .and_then(|program| program.executable.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -265,7 +307,11 @@ impl Tracker {
         process.program = known.program;
         process.depth = known.depth;
         process.parent_entity = known.parent.as_ref().map(|parent| self.entity(parent.key));
+        let recorded = process.parent.take();
         process.parent = known.parent;
+        if let (Some(parent), Some(recorded)) = (&mut process.parent, recorded) {
+            parent.ancestors = recorded.ancestors;
+        }
         process.entity = Some(self.entity(process.key));
         if let Some(here) = &self.here {
             process.names = here.names(process);

@@ -43,6 +43,8 @@ struct Entry {
     program: Arc<Program>,
     home: Option<Home>,
     depth: u16,
+    /// It was there before any event.
+    old: bool,
 }
 
 /// All processes known.
@@ -96,6 +98,22 @@ impl ProcessTable {
         }
         let parent = self.live.get(&found.ppid).copied();
         self.insert(found.key, parent, found.program, found.home);
+        if let Some(entry) = self.entries.get_mut(&found.key) {
+            entry.old = true;
+        }
+    }
+
+    /// A process that is known turns out to have this parent; what is known already stays.
+    pub fn has_parent(&mut self, key: ProcessKey, parent: ProcessKey) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.parent = entry.parent.or(Some(parent));
+        }
+    }
+
+    /// Whether a process was there before any event.
+    #[must_use]
+    pub fn is_old(&self, key: ProcessKey) -> bool {
+        self.entries.get(&key).is_some_and(|entry| entry.old)
     }
 
     /// A process was forked: it runs what its parent runs.
@@ -200,6 +218,7 @@ impl ProcessTable {
         Some(Parent {
             key,
             program: Arc::clone(&entry.program),
+            ancestors: Box::default(),
         })
     }
 
@@ -221,6 +240,7 @@ impl ProcessTable {
                 program,
                 home,
                 depth,
+                old: false,
             },
         );
         if let Some(before) = self.live.insert(key.pid, key) {

@@ -8,8 +8,8 @@ use crate::event::field::Field;
 use crate::event::flags;
 use crate::event::object::STDIO;
 use crate::event::process::{
-    Carried, EXEC, EXIT, Exec, Exit, FORK, FileIdentity, Home, Ids, MEMFD, MEMFD_FLAGS, Memfd,
-    Names, Namespaces, Parent, Process, ProcessKey, Program, capability_set,
+    Ancestor, Carried, EXEC, EXIT, Exec, Exit, FORK, FileIdentity, Home, Ids, MEMFD, MEMFD_FLAGS,
+    Memfd, Names, Namespaces, Parent, Process, ProcessKey, Program, capability_set,
 };
 use crate::event::{Action, Stamp};
 
@@ -163,7 +163,24 @@ fn parent(row: &Row<'_>, ppid: u32, entity: Option<&str>) -> Result<Option<Paren
             args: line.map(words::split).unwrap_or_default(),
             ..Program::default()
         }),
+        ancestors: row
+            .words(Field::SensorParentAncestors)?
+            .into_iter()
+            .map(ancestor)
+            .collect::<Option<_>>()
+            .ok_or_else(|| {
+                ParseError::wrong(Field::SensorParentAncestors, "a list of processes")
+            })?,
     }))
+}
+
+fn ancestor(words: &str) -> Option<Ancestor> {
+    let (entity, executable) = words.split_once(' ')?;
+    Some(Ancestor {
+        key: key(entity)?,
+        entity: entity.into(),
+        executable: executable.into(),
+    })
 }
 
 fn exec(row: &Row<'_>, process: Option<&Process>) -> Result<Exec, ParseError> {

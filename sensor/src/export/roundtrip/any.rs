@@ -15,8 +15,8 @@ mod system;
 
 use crate::event::object::{InetSocket, Kind, Object};
 use crate::event::process::{
-    Carried, Exec, Exit, FileIdentity, Home, Ids, Memfd, Names, Namespaces, Parent, Process,
-    ProcessKey, Program,
+    Ancestor, Carried, Exec, Exit, FileIdentity, Home, Ids, Memfd, Names, Namespaces, Parent,
+    Process, ProcessKey, Program,
 };
 use crate::event::{Action, Endpoint, Event, EventId, Stamp};
 
@@ -130,6 +130,15 @@ pub(super) fn identity() -> impl Strategy<Value = (ProcessKey, Box<str>)> {
     })
 }
 
+fn ancestors() -> impl Strategy<Value = Box<[Ancestor]>> {
+    let ancestor = (identity(), text()).prop_map(|((key, entity), executable)| Ancestor {
+        key,
+        entity,
+        executable,
+    });
+    prop::collection::vec(ancestor, 0..3).prop_map(Into::into)
+}
+
 fn home() -> BoxedStrategy<Home> {
     let name = || of(text().prop_map(Arc::from));
     (name(), name(), name(), name())
@@ -161,7 +170,7 @@ fn process() -> BoxedStrategy<Process> {
     let tracked = (
         identity(),
         of(program()),
-        of((identity(), program())),
+        of((identity(), program(), ancestors())),
         names(),
         home(),
     );
@@ -193,8 +202,12 @@ fn process() -> BoxedStrategy<Process> {
                 cgroup_id,
                 entity: Some(entity),
                 program,
-                parent_entity: parent.as_ref().map(|((_, entity), _)| entity.clone()),
-                parent: parent.map(|((key, _), program)| Parent { key, program }),
+                parent_entity: parent.as_ref().map(|((_, entity), ..)| entity.clone()),
+                parent: parent.map(|((key, _), program, ancestors)| Parent {
+                    key,
+                    program,
+                    ancestors,
+                }),
                 depth: 0,
                 names,
                 home,
