@@ -52,6 +52,7 @@ fn alerts(events: &[Event]) -> Vec<Vec<String>> {
                 "sensor.alert.severity",
                 "process.entity_id",
                 "sensor.alert.path",
+                "sensor.alert.ancestry",
                 "sensor.alert.evidence",
                 "sensor.alert.incident",
                 "message",
