@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sensor::detect::sigma;
 use sensor::export::pretty::Style;
 use sensor::export::writer::{Output, Schema, Writer};
 use sensor::probe::selection::Selection;
@@ -17,7 +18,8 @@ fn replay(bytes: &[u8]) -> Vec<u8> {
     let style = Style { colour: false, width: 0, utc_offset: 0 };
     let mut out = Vec::new();
     let writer = Writer::new(&mut out, Output::Json, Schema::Native, style);
-    Replay::new(writer, Selection::all())
+    let (rules, _) = sigma::Engine::load(&[], false, &sigma::Kinds::all());
+    Replay::new(Box::new(rules), writer, Selection::all())
         .run(bytes, |_, _| {})
         .expect("bytes in memory can be read");
     out

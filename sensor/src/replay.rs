@@ -11,7 +11,7 @@ use std::io::{self, BufRead, Read as _, Write};
 
 use thiserror::Error;
 
-use crate::detect::Detector;
+use crate::detect::{Detector, sigma};
 use crate::engine::{Delivery, Engine};
 use crate::event::parse::{self, ParseError, Parsed};
 use crate::event::{Action, Event};
@@ -56,7 +56,7 @@ pub struct Counts {
 pub struct Replay<W: Write> {
     /// Made by the first event: what is numbered here must not have the ids of the recording.
     engine: Option<Engine<W>>,
-    writer: Option<Writer<W>>,
+    parts: Option<(Detector, Writer<W>)>,
     selection: Selection,
     boot: Option<Box<str>>,
     counts: Counts,
@@ -70,21 +70,16 @@ enum Next {
 }
 
 impl<W: Write> Replay<W> {
-    /// One that writes what is selected, and alerts.
-    pub const fn new(writer: Writer<W>, selection: Selection) -> Self {
+    /// One that writes what is selected, and alerts, by these rules besides behaviour.
+    pub fn new(rules: Box<sigma::Engine>, writer: Writer<W>, selection: Selection) -> Self {
+        let mut detector = Detector::replaying();
+        detector.set_rules(rules);
         Self {
             engine: None,
-            writer: Some(writer),
+            parts: Some((detector, writer)),
             selection,
             boot: None,
-            counts: Counts {
-                events: 0,
-                recorded_alerts: 0,
-                alerts: 0,
-                broken: 0,
-                with_unknown_fields: 0,
-                lost: 0,
-            },
+            counts: Counts::default(),
         }
     }
 
@@ -171,8 +166,8 @@ impl<W: Write> Replay<W> {
     /// Makes the engine by the first event, and forgets all state at the first of another boot or
     /// machine: its processes have nothing to do with those before.
     fn begin(&mut self, event: &Event) {
-        if let Some(writer) = self.writer.take() {
-            let (tracker, detector) = state();
+        if let Some((detector, writer)) = self.parts.take() {
+            let tracker = Tracker::replaying(PROCESSES_MAX);
             self.engine = Some(Engine::new(tracker, Some(detector), writer, !event.id.run));
         }
         let Some(boot) = event.process.as_ref().and_then(|process| process.boot()) else {
@@ -183,13 +178,9 @@ impl<W: Write> Replay<W> {
             return;
         }
         if let (Some(engine), Some(_)) = (&mut self.engine, before) {
-            let (tracker, detector) = state();
-            (engine.tracker, engine.detector) = (tracker, Some(detector));
+            engine.tracker = Tracker::replaying(PROCESSES_MAX);
+            engine.detector = engine.detector.take().map(Detector::anew);
         }
         self.boot = Some(boot.into());
     }
-}
-
-fn state() -> (Tracker, Detector) {
-    (Tracker::replaying(PROCESSES_MAX), Detector::replaying())
 }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::run::selection_of;
 use super::{Failure, NO, OK};
+use crate::detect::sigma;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
 use crate::probe::selection::Selection;
@@ -36,6 +37,10 @@ pub struct Arguments {
     /// written.
     #[arg(long, value_delimiter = ',', value_name = "KINDS")]
     events: Vec<String>,
+    /// Files and directories of Sigma rules to use besides the built-in ones; a rule with the id
+    /// of another takes its place.
+    #[arg(long, value_name = "PATH")]
+    rules: Vec<PathBuf>,
     /// Exit with 1 when a line is not understood.
     #[arg(long)]
     strict: bool,
@@ -57,8 +62,12 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
     });
     let writer = Writer::new(io::stdout(), output, arguments.schema, style);
     let name = arguments.file.display();
+    let (rules, problems) = sigma::Engine::load(&arguments.rules, true, &sigma::Kinds::all());
+    for problem in &problems {
+        tracing::warn!(%problem, "a rule cannot be used");
+    }
     let mut told = 0;
-    let counts = Replay::new(writer, selection)
+    let counts = Replay::new(Box::new(rules), writer, selection)
         .run(input, |number, flaw| {
             told += 1;
             complain(&name.to_string(), told, number, flaw);

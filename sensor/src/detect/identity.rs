@@ -74,7 +74,10 @@ impl Identities {
     /// None of this host's: only what events tell.
     #[must_use]
     pub fn none() -> Self {
-        Self(HashMap::new())
+        Self {
+            by_size: HashMap::new(),
+            compared: HashMap::new(),
+        }
     }
 
     /// Looks at a program that is executed: by its name, or by its content when that says

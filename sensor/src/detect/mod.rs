@@ -72,6 +72,15 @@ impl Detector {
         }
     }
 
+    /// Knows nothing any more but its rules, for recorded events of yet another machine.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Self {
+            rules: self.rules,
+            ..Self::replaying()
+        }
+    }
+
     /// Looks at an event, after the host's state has learned of it; gives what it means.
     pub fn observe(&mut self, event: &Event, host: &Tracker) -> Vec<Raised> {
         let (reported, found) = (&mut self.reported, &mut self.found);

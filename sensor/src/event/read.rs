@@ -100,6 +100,7 @@ impl Written<'_> {
         let parent = self.text("process.parent.executable").map(|executable| {
             let line = self.text("process.parent.command_line").unwrap_or_default();
             Parent {
+                ancestors: Box::default(),
                 key: ProcessKey::new(self.small("process.parent.pid"), 0),
                 program: Arc::new(Program {
                     executable: Some(executable.into()),

@@ -372,8 +372,9 @@ impl Services {
         let master = self
             .services
             .values()
-            .find(has_port)
-            .map(|service| service.master);
+            .filter(has_port)
+            .map(|service| service.master)
+            .min();
         self.note_call(master, key, now);
     }
 

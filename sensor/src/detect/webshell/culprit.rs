@@ -62,7 +62,8 @@ pub fn script(
         .writing_of(process.namespaces.mnt, &path);
     let origin = match written {
         Some(written) => Some(origin(written, event)),
-        None => age(worker.key, &path),
+        None if host.is_here() => age(worker.key, &path),
+        None => None,
     };
     let mut evidence: Vec<EventId> = evidence.into_iter().collect();
     evidence.extend(written.map(|written| written.event));

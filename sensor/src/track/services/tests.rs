@@ -32,6 +32,7 @@ impl Host {
         let mut process = made_up::process(key(pid));
         let program = self.processes.program(key(parent));
         process.parent = program.map(|program| Parent {
+            ancestors: Box::default(),
             key: key(parent),
             program: Arc::clone(program),
         });
