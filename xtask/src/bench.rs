@@ -2,9 +2,11 @@
 //! against SPECIFICATION.md. This file builds what is needed, runs the parts one after the other
 //! and collects their results; what a part measures is in `bench/`.
 
+mod alerts;
 mod bpf;
 mod load;
 mod machine;
+mod memory;
 mod pairs;
 mod peers;
 mod programs;
@@ -29,7 +31,7 @@ use crate::{artifacts, build, exec, setup};
 /// `cargo xtask bench`
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only this part; may be repeated [default: all but peers]
+    /// Only this part; may be repeated [default: all but memory]
     #[arg(long, value_name = "NAME")]
     only: Vec<Part>,
     /// How many times each workload runs without and with the sensor [default: 7, or 1 with
@@ -78,8 +80,12 @@ enum Part {
     Paced,
     /// How soon the first event comes, and any other
     Start,
+    /// How soon alerts come, idle and beside an exec storm
+    Alerts,
     /// Nothing going on
     Idle,
+    /// 100,000 processes at once and ten million events
+    Memory,
 }
 
 /// What every part needs.
@@ -116,12 +122,14 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let ratios = pairs::run(&bench, |part| args.wants(part))?;
     let medians = ratios.medians();
     results.insert("workloads".to_owned(), ratios.to_json());
-    let parts: [(Part, Measure); 5] = [
+    let parts: [(Part, Measure); 7] = [
         (Part::Programs, programs::run),
         (Part::Sustained, rates::sustained),
         (Part::Paced, rates::paced),
         (Part::Start, start::run),
+        (Part::Alerts, alerts::run),
         (Part::Idle, rates::idle),
+        (Part::Memory, memory::run),
     ];
     for (part, run) in parts {
         if args.wants(part) {
@@ -148,7 +156,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 
 impl Args {
     fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        self.only.contains(&part) || (self.only.is_empty() && part != Part::Memory)
     }
 
     /// The same request for the xtask in a test machine.

@@ -1,8 +1,9 @@
 //! `load WORKLOAD`: a fixed amount of one kind of work, and how long it took, as one line of
 //! JSON. Used by `cargo xtask bench` with and without the sensor running, on this kernel and in
-//! test machines. What the work consists of is in `work` and `project`; how it is spread over
-//! processes, paced and timed is in `worker`. Nothing here knows the sensor.
+//! test machines. What the work consists of is in `work`, `project` and `live`; how it is spread
+//! over processes, paced and timed is in `worker`. Nothing here knows the sensor.
 
+mod live;
 mod project;
 mod tiny;
 mod work;
@@ -13,10 +14,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use tiny::Program;
 use worker::{Plan, Took};
 
 const USAGE: &str =
-    "usage: load exec|open-read|open-write|connect|getppid|make --count N [--parallel N]
+    "usage: load exec|open-read|open-write|connect|getppid|make|live --count N [--parallel N]
        [--rate PER-SECOND] [--directory DIR] [--no-pin]
 
     exec        fork, exec of a tiny static program, wait for its end
@@ -25,6 +27,7 @@ const USAGE: &str =
     connect     connect to a listener on loopback, accept, close both ends
     getppid     a system call that nobody watches
     make        compile N small C files with `make -j`
+    live        be N processes, joined by pipes in pairs, until standard input ends
 
     --parallel  so many processes share the work, each on a CPU of its own
     --rate      start no more than so many operations a second, all processes together
@@ -34,6 +37,10 @@ const USAGE: &str =
 fn main() -> Result<()> {
     let request = Request::parse(std::env::args().skip(1))?;
     let scratch = Scratch::new(request.directory.as_deref())?;
+    if request.workload == "live" {
+        let program = tiny::write(&scratch.path, Program::Waits)?;
+        return live::hold(request.plan.count, &program);
+    }
     let took = run(&request, &scratch.path)?;
     println!("{}", describe(&request, &took));
     Ok(())
@@ -43,7 +50,7 @@ fn run(request: &Request, directory: &Path) -> Result<Took> {
     let plan = &request.plan;
     match request.workload.as_str() {
         "exec" => {
-            let program = tiny::write(directory)?;
+            let program = tiny::write(directory, Program::Ends)?;
             worker::run(plan, |_| work::Exec::new(&program))
         }
         "open-read" => worker::run(plan, |number| work::Open::read(directory, number)),
