@@ -27,7 +27,17 @@ pub(super) fn run(bench: &Bench) -> Result<Value> {
     let repeat = DRILLS.div_ceil(kinds);
     println!("bench: {kinds} drills, each {repeat} times, twice");
     let mut table = Table::new([
-        "beside", "drills", "unseen", "", "median", "[min–max]", "aim", "", "p99", "aim", "",
+        "beside",
+        "drills",
+        "unseen",
+        "",
+        "median",
+        "[min–max]",
+        "aim",
+        "",
+        "p99",
+        "aim",
+        "",
     ]);
     let mut results = Vec::new();
     for (beside, storm) in [("nothing", false), ("an exec storm", true)] {

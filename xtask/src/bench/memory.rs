@@ -62,7 +62,15 @@ pub(super) fn run(bench: &Bench) -> Result<Value> {
     )?);
     sensor.stop()?;
     let mut table = Table::new([
-        "", "events", "lost", "known", "forgotten", "memory", "at most", "ceiling", "",
+        "",
+        "events",
+        "lost",
+        "known",
+        "forgotten",
+        "memory",
+        "at most",
+        "ceiling",
+        "",
     ]);
     for point in &points {
         table.row(point.row());
@@ -158,7 +166,8 @@ struct Pids {
 
 impl Pids {
     fn enough_for(wanted: u64) -> Result<Self> {
-        let before = fs::read_to_string(PID_MAX).with_context(|| format!("cannot read {PID_MAX}"))?;
+        let before =
+            fs::read_to_string(PID_MAX).with_context(|| format!("cannot read {PID_MAX}"))?;
         if before.trim().parse::<u64>().unwrap_or(0) >= wanted {
             return Ok(Self { before: None });
         }
