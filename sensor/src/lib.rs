@@ -14,6 +14,7 @@ pub mod drill;
 pub mod engine;
 pub mod event;
 pub mod export;
+pub mod glance;
 #[cfg(test)]
 mod page;
 pub mod pipeline;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::program::{Kind, Look, kind_of};
 use crate::event::process::Exec;
+use crate::glance::is_local;
 
 /// Programs remembered.
 const IDENTITIES_MAX: usize = 1_024;
@@ -145,25 +146,6 @@ fn is_copy(original: &Original, pid: u32, exec: &Exec) -> bool {
     }
     let executable = PathBuf::from(format!("/proc/{pid}/exe"));
     same_content(path, &executable).unwrap_or(true)
-}
-
-/// File systems that this kernel serves itself (`include/uapi/linux/magic.h`): ext, xfs, btrfs,
-/// tmpfs, overlayfs, squashfs, f2fs, ramfs, zfs, erofs, bcachefs.
-const fn is_local(magic: u32) -> bool {
-    matches!(
-        magic,
-        0xef53
-            | 0x5846_5342
-            | 0x9123_683e
-            | 0x0102_1994
-            | 0x794c_7630
-            | 0x7371_7368
-            | 0xf2f5_2010
-            | 0x8584_58f6
-            | 0x2fc1_2fc1
-            | 0xe0f5_e1e2
-            | 0xca45_1a4e
-    )
 }
 
 /// Whether two files have the same content; `None` when one cannot be read.

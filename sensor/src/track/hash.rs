@@ -13,6 +13,7 @@ use std::thread;
 use sha2::{Digest, Sha256};
 
 use crate::event::process::{FileIdentity, Program};
+use crate::glance::is_local;
 
 /// Executables waiting to be hashed; beyond that they stay without.
 const QUEUE_MAX: usize = 1_024;
@@ -59,7 +60,12 @@ impl Hasher {
     }
 
     /// Sets the program's hash, now if it is known, else as soon as it is.
+    /// Never for what comes from a file system that somebody else serves, who could keep us
+    /// reading for ever.
     pub fn want(&self, pid: u32, file: &FileIdentity, program: &Arc<Program>) {
+        if !is_local(file.fs_magic) {
+            return;
+        }
         let key = FileKey {
             inode: file.inode,
             size: file.size,

@@ -3,16 +3,13 @@
 //! Only for events whose hook does not know the true path. What happened in between cannot be
 //! told, so such a path says how it is known.
 
-use std::ffi::{CString, OsStr};
-use std::fs::{self, File, Metadata};
-use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use crate::event::file::{Attributes, Change, ChangeKind, Name, Source};
 use crate::event::process::{FileIdentity, Process};
+use crate::glance::Root;
 
 /// `AT_SYMLINK_NOFOLLOW` of `include/uapi/linux/fcntl.h`.
 const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
@@ -89,7 +86,7 @@ fn tidy(path: &Path) -> PathBuf {
 /// A process's view of the file system.
 struct View {
     /// The root of its mount namespace, or what it has for one.
-    root: File,
+    root: Root,
     /// Where that is, if it is not the root of a mount namespace.
     prefix: PathBuf,
     /// Gone when the process is, whose mount namespace may go with it: mounts of a namespace that
@@ -100,12 +97,12 @@ struct View {
 impl View {
     /// While the process is there; or ours, if it had the same.
     fn of(process: &Process) -> Option<Self> {
-        let root = format!("/proc/{}/root", process.key.pid);
-        if let (Ok(file), Ok(prefix)) = (File::open(&root), fs::read_link(&root)) {
+        let place = format!("/proc/{}/root", process.key.pid);
+        if let (Ok(root), Ok(prefix)) = (Root::of(process.key.pid), fs::read_link(&place)) {
             return Some(Self {
-                root: file,
+                root,
                 prefix,
-                proof: Some(PathBuf::from(root)),
+                proof: Some(PathBuf::from(place)),
             });
         }
         let ours = fs::metadata("/proc/self/ns/mnt").ok()?.ino();
@@ -113,7 +110,7 @@ impl View {
             return None;
         }
         Some(Self {
-            root: File::open("/").ok()?,
+            root: Root::ours().ok()?,
             prefix: PathBuf::from("/"),
             proof: None,
         })
@@ -138,80 +135,33 @@ impl View {
     /// The true path of a file that is there, links followed.
     fn follow(&self, path: &Path) -> Option<PathBuf> {
         let inside = path.strip_prefix(&self.prefix).ok()?;
-        let file = self.open(inside).ok()?;
-        fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
-            .ok()
-            .filter(|path| path.is_absolute() && self.was_there())
+        let path = self.root.find(inside, true)?.name().ok()?;
+        (path.is_absolute() && self.was_there()).then_some(path)
     }
 
     /// What a true path names now, the last link not followed.
     fn look(&self, path: &Path) -> Option<FileIdentity> {
-        let directory = self
-            .open(path.parent()?.strip_prefix(&self.prefix).ok()?)
-            .ok()?;
-        let last = Path::new("/proc/self/fd")
-            .join(directory.as_raw_fd().to_string())
-            .join(path.file_name()?);
-        fs::symlink_metadata(last)
-            .ok()
-            .map(|metadata| identity(&metadata))
-    }
-
-    /// Opens a path below the root, in which links and `..` cannot lead out of it
-    /// (`openat2`, from 5.6 on).
-    fn open(&self, path: &Path) -> io::Result<OwnedFd> {
-        #[repr(C)]
-        struct OpenHow {
-            flags: u64,
-            mode: u64,
-            resolve: u64,
-        }
-        const RESOLVE_IN_ROOT: u64 = 0x10;
-        let path = if path.as_os_str().is_empty() {
-            OsStr::new(".")
-        } else {
-            path.as_os_str()
-        };
-        let path = CString::new(path.as_bytes())?;
-        let how = OpenHow {
-            flags: (libc::O_PATH | libc::O_CLOEXEC) as u64,
-            mode: 0,
-            resolve: RESOLVE_IN_ROOT,
-        };
-        // SAFETY: a live descriptor, a NUL-ended path, and a structure of the length said.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_openat2,
-                self.root.as_raw_fd(),
-                path.as_ptr(),
-                &raw const how,
-                size_of::<OpenHow>(),
-            )
-        };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let fd = i32::try_from(fd).map_err(io::Error::other)?;
-        // SAFETY: the kernel has just given us this descriptor.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        let inside = path.strip_prefix(&self.prefix).ok()?;
+        let status = self.root.find(inside, false)?.status().ok()?;
+        Some(identity(&status))
     }
 }
 
-fn identity(metadata: &Metadata) -> FileIdentity {
-    let time = |seconds: i64, nanoseconds: i64| {
-        let total = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+fn identity(status: &libc::statx) -> FileIdentity {
+    let time = |time: &libc::statx_timestamp| {
+        let total = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
         u64::try_from(total).unwrap_or(0)
     };
     FileIdentity {
-        inode: metadata.ino(),
-        device: (libc::major(metadata.dev()) << 20) | libc::minor(metadata.dev()),
-        size: metadata.size(),
-        mode: metadata.mode(),
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-        links: u32::try_from(metadata.nlink()).unwrap_or(u32::MAX),
-        mtime_ns: time(metadata.mtime(), metadata.mtime_nsec()),
-        ctime_ns: time(metadata.ctime(), metadata.ctime_nsec()),
+        inode: status.stx_ino,
+        device: (status.stx_dev_major << 20) | status.stx_dev_minor,
+        size: status.stx_size,
+        mode: status.stx_mode.into(),
+        uid: status.stx_uid,
+        gid: status.stx_gid,
+        links: status.stx_nlink,
+        mtime_ns: time(&status.stx_mtime),
+        ctime_ns: time(&status.stx_ctime),
         fs_magic: 0,
         memfd: false,
         deleted: false,
@@ -226,7 +176,7 @@ mod tests {
 
     fn view() -> View {
         View {
-            root: File::open("/").unwrap(),
+            root: Root::ours().unwrap(),
             prefix: PathBuf::from("/"),
             proof: None,
         }
@@ -263,12 +213,12 @@ mod tests {
         fs::create_dir(prefix.join("etc")).unwrap();
         symlink("/etc", prefix.join("out")).unwrap();
         let view = View {
-            root: File::open(&prefix).unwrap(),
+            root: Root::jail(&prefix).unwrap(),
             prefix: prefix.clone(),
             proof: None,
         };
         let process_gone = View {
-            root: File::open(&prefix).unwrap(),
+            root: Root::jail(&prefix).unwrap(),
             prefix: prefix.clone(),
             proof: Some(prefix.join("gone")),
         };

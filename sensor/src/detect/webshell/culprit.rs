@@ -3,14 +3,15 @@
 //! it stands and whom it is connected to, and it is said how sure that is. Decides nothing.
 
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt as _;
-use std::time::SystemTime;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::detect::program::Look;
 use crate::event::Endpoint;
 use crate::event::network::Direction;
 use crate::event::process::{Exec, Process, ProcessKey};
 use crate::event::{Event, EventId};
+use crate::glance::Root;
 use crate::track::Tracker;
 use crate::track::services::{Worker, Written};
 use crate::track::streams::Ends;
@@ -154,14 +155,15 @@ fn origin(written: &Written, event: &Event) -> String {
 
 /// Of a file that was there before the sensor, what the file system says.
 fn age(worker: ProcessKey, path: &str) -> Option<String> {
-    let found = std::fs::metadata(format!("/proc/{}/root{path}", worker.pid)).ok()?;
-    let ago = SystemTime::now()
-        .duration_since(found.modified().ok()?)
-        .ok()?;
+    let root = Root::of(worker.pid).ok()?;
+    let found = root.find(Path::new(path), true)?.status().ok()?;
+    let changed = Duration::new(found.stx_mtime.tv_sec.try_into().ok()?, 0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let ago = now.checked_sub(changed)?;
     Some(format!(
         "last changed {} before, owned by user {}",
         span(ago.as_secs()),
-        found.uid()
+        found.stx_uid
     ))
 }
 

@@ -62,10 +62,16 @@ impl Inside {
         Some((directory, name))
     }
 
+    /// Whether the process has mounts of its own.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        !self.prefix.as_os_str().is_empty()
+    }
+
     /// How a path that the kernel gave is reached from here.
     #[must_use]
     pub fn from_here(&self, path: &Path) -> PathBuf {
-        if self.prefix.as_os_str().is_empty() {
+        if !self.is_apart() {
             return path.to_owned();
         }
         self.prefix.join(path.strip_prefix("/").unwrap_or(path))

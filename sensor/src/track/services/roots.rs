@@ -12,6 +12,7 @@ use super::config::{Dialect, Said};
 use super::inside::{Inside, handle};
 use super::scripts::is_script;
 use crate::event::process::{ProcessKey, Program};
+use crate::glance;
 
 /// Services waiting to be looked at.
 const WAITING_MAX: usize = 64;
@@ -119,9 +120,17 @@ impl Scanner {
     }
 }
 
-/// Looks for the roots of a process that runs a program.
+/// Looks for the roots of a process that runs a program. What somebody else serves is passed
+/// over, and so is a process with mounts of its own that has a file system in user space: who
+/// waits for one that never answers cannot even be killed.
 fn scan(pid: u32, program: &Program) -> Option<Roots> {
     let inside = Inside::of(pid).ok()?;
+    let foreign = glance::foreign(pid).ok()?;
+    if inside.is_apart() && foreign.iter().any(|mount| mount.fuse) {
+        return None;
+    }
+    let foreign: Vec<PathBuf> = foreign.into_iter().map(|mount| mount.point).collect();
+    let is_foreign = |path: &Path| foreign.iter().any(|point| path.starts_with(point));
     let mut named: Vec<String> = DEFAULTS
         .iter()
         .flat_map(|pattern| inside.expand(pattern))
@@ -130,8 +139,12 @@ fn scan(pid: u32, program: &Program) -> Option<Roots> {
     let mut roots = Roots::default();
     let directory = fs::read_link(format!("/proc/{pid}/cwd")).ok();
     named.extend(directory.and_then(|path| path.into_os_string().into_string().ok()));
+    let mut with_scripts = Vec::new();
     let mut entries = ENTRIES_MAX;
     for name in named {
+        if is_foreign(Path::new(&name)) {
+            continue;
+        }
         let Some((opened, path)) = inside.directory(&name) else {
             continue;
         };
@@ -147,11 +160,16 @@ fn scan(pid: u32, program: &Program) -> Option<Roots> {
         roots.paths.push(text.into());
         walk(
             &handle(&opened),
-            &inside.from_here(&path),
-            &mut roots.with_scripts,
+            &path,
+            &is_foreign,
+            &mut with_scripts,
             &mut entries,
         );
     }
+    roots.with_scripts = with_scripts
+        .iter()
+        .filter_map(|path| inside.from_here(path).to_str().map(Box::from))
+        .collect();
     Some(roots)
 }
 
@@ -159,10 +177,20 @@ fn is_telling(path: &str) -> bool {
     !COMMONPLACE.contains(&path)
 }
 
-/// Finds the directories that have scripts. Goes by `at`, reports by the names below `name`.
-fn walk(at: &Path, name: &Path, found: &mut Vec<Box<str>>, entries: &mut usize) {
+/// Finds the directories that have scripts, but for those left out. Goes by `at`, reports by the
+/// names below `name`.
+fn walk(
+    at: &Path,
+    name: &Path,
+    left_out: &impl Fn(&Path) -> bool,
+    found: &mut Vec<PathBuf>,
+    entries: &mut usize,
+) {
     let mut to_do: Vec<(PathBuf, PathBuf, usize)> = vec![(at.to_owned(), name.to_owned(), 0)];
     while let Some((at, name, depth)) = to_do.pop() {
+        if left_out(&name) {
+            continue;
+        }
         let mut has_script = false;
         for entry in fs::read_dir(&at).into_iter().flatten().flatten() {
             if *entries == 0 || found.len() >= DIRECTORIES_MAX {
@@ -178,8 +206,8 @@ fn walk(at: &Path, name: &Path, found: &mut Vec<Box<str>>, entries: &mut usize) 
             has_script |= !kind.is_dir() && is_script(&file);
         }
         // The root itself always: something may be put there.
-        if let (true, Some(text)) = (has_script || depth == 0, name.to_str()) {
-            found.push(text.into());
+        if has_script || depth == 0 {
+            found.push(name);
         }
     }
 }
@@ -309,9 +337,17 @@ mod tests {
             fs::write(directory.join(file), "").unwrap();
         }
         let (mut found, mut entries) = (Vec::new(), ENTRIES_MAX);
-        walk(place.path(), Path::new("/w"), &mut found, &mut entries);
+        let nothing = |_: &Path| false;
+        let root = Path::new("/w");
+        walk(place.path(), root, &nothing, &mut found, &mut entries);
         found.sort();
-        assert_eq!(found, ["/w".into(), "/w/a/b".into(), Box::from("/w/up")]);
+        assert_eq!(found, ["/w", "/w/a/b", "/w/up"].map(PathBuf::from));
+
+        found.clear();
+        let a_is_foreign = |path: &Path| path == Path::new("/w/a");
+        walk(place.path(), root, &a_is_foreign, &mut found, &mut entries);
+        found.sort();
+        assert_eq!(found, ["/w", "/w/up"].map(PathBuf::from));
     }
 
     #[test]
