@@ -8,7 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::program::{Kind, Look, kind_of};
+use super::program::{Kind, Look, kind_of, many_in_one};
 use crate::event::process::Exec;
 use crate::glance::is_local;
 
@@ -51,11 +51,16 @@ impl Default for Identities {
             .flatten();
         for entry in entries {
             let name = entry.file_name();
-            let (kind, stem) = name.to_str().map_or((Kind::Other, ""), kind_of);
+            let (kind, mut stem) = name.to_str().map_or((Kind::Other, ""), kind_of);
             if kind == Kind::Other {
                 continue;
             }
             let path = entry.path();
+            let real = std::fs::canonicalize(&path).unwrap_or_default();
+            let real = real.file_name().and_then(|name| name.to_str());
+            if let Some(many) = real.and_then(many_in_one) {
+                stem = many;
+            }
             let Ok(found) = std::fs::metadata(&path) else {
                 continue;
             };

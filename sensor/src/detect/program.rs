@@ -176,6 +176,10 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Look<'p> {
     program: &'p Program,
+    /// What it goes by: its file name, or which one it is of the many in one file.
+    name: &'p str,
+    /// Its arguments, without the name.
+    args: &'p [Box<str>],
     kind: Kind,
     /// What it is called where packages put it, versions aside.
     stem: &'static str,
@@ -185,9 +189,18 @@ impl<'p> Look<'p> {
     /// By its name.
     #[must_use]
     pub fn at(program: &'p Program) -> Self {
-        let (kind, stem) = program.name().map_or((Kind::Other, ""), kind_of);
+        let name = program.name().unwrap_or_default();
+        let args = program.args.get(1..).unwrap_or_default();
+        let (name, args) = if many_in_one(name).is_some() {
+            one_of_many(program)
+        } else {
+            (name, args)
+        };
+        let (kind, stem) = kind_of(name);
         Self {
             program,
+            name,
+            args,
             kind,
             stem,
         }
@@ -195,16 +208,33 @@ impl<'p> Look<'p> {
 
     /// As what it was found to be a copy of, when its name says nothing.
     #[must_use]
-    pub const fn known_as(mut self, kind: Kind, stem: &'static str) -> Self {
-        self.kind = kind;
-        self.stem = stem;
+    pub fn known_as(mut self, kind: Kind, stem: &'static str) -> Self {
+        if many_in_one(stem).is_some() {
+            (self.name, self.args) = one_of_many(self.program);
+            (self.kind, self.stem) = kind_of(self.name);
+        } else {
+            (self.kind, self.stem) = (kind, stem);
+        }
         self
     }
 
-    /// What it is called where packages put it, versions aside; empty for other programs.
+    /// What it goes by: its file name, or which one it is of the many in one file.
     #[must_use]
-    pub const fn stem(&self) -> &'static str {
-        self.stem
+    pub const fn name(&self) -> &'p str {
+        self.name
+    }
+
+    /// Its arguments, without the name.
+    #[must_use]
+    pub const fn args(&self) -> &'p [Box<str>] {
+        self.args
+    }
+
+    /// What its file is called where packages put it, versions aside; empty for other programs.
+    #[must_use]
+    pub fn stem(&self) -> &'static str {
+        let many = self.program.name().and_then(many_in_one);
+        many.unwrap_or(self.stem)
     }
 
     /// What it is.
@@ -251,7 +281,7 @@ impl<'p> Look<'p> {
                 let options = self.options();
                 options.code || options.operand.is_none_or(is_code)
             }
-            Kind::Other => self.program.args.iter().skip(1).any(|arg| is_code(arg)),
+            Kind::Other => self.args.iter().any(|arg| is_code(arg)),
         }
     }
 
@@ -267,44 +297,30 @@ impl<'p> Look<'p> {
     /// A service for logging in, where packages put it.
     #[must_use]
     pub fn is_login_service(&self) -> bool {
-        self.is_of_system()
-            && self
-                .program
-                .name()
-                .is_some_and(|name| LOGIN_SERVICES.contains(&name))
+        self.is_of_system() && LOGIN_SERVICES.contains(&self.name)
     }
 
     /// A program that fetches what it is told to.
     #[must_use]
     pub fn is_fetcher(&self) -> bool {
-        self.program
-            .name()
-            .is_some_and(|name| FETCHERS.contains(&name))
+        FETCHERS.contains(&self.name)
     }
 
     /// A program that hands bytes on between a socket and its own streams, whatever they are; a
     /// shell does so too when it is told to.
     #[must_use]
     pub fn is_bare_relay(&self) -> bool {
-        self.kind == Kind::Shell
-            || self
-                .program
-                .name()
-                .is_some_and(|name| BARE_RELAYS.contains(&name))
+        self.kind == Kind::Shell || BARE_RELAYS.contains(&self.name)
     }
 
     /// A server that gives each connection to a program of its own, where packages put it.
     #[must_use]
     pub fn is_super_server(&self) -> bool {
-        self.is_of_system()
-            && self
-                .program
-                .name()
-                .is_some_and(|name| SUPER_SERVERS.contains(&name))
+        self.is_of_system() && SUPER_SERVERS.contains(&self.name)
     }
 
     fn options(&self) -> Options<'p> {
-        Options::of(self.kind, self.stem, &self.program.args)
+        Options::of(self.kind, self.stem, self.args)
     }
 }
 
@@ -322,7 +338,7 @@ struct Options<'p> {
 impl<'p> Options<'p> {
     fn of(kind: Kind, stem: &str, args: &'p [Box<str>]) -> Self {
         let mut found = Self::default();
-        let mut rest = args.iter().skip(1).map(|arg| &**arg);
+        let mut rest = args.iter().map(|arg| &**arg);
         while let Some(arg) = rest.next() {
             if arg == "-" || arg == "--" {
                 found.operand = rest.next();
@@ -404,6 +420,27 @@ fn is_odd_place(path: &str) -> bool {
             .any(|element| element.starts_with('.') && element.len() > 2)
 }
 
+/// What a file of this name is called, versions aside, if it is many programs in one. Which one,
+/// its first argument says.
+pub(super) fn many_in_one(name: &str) -> Option<&'static str> {
+    ["busybox", "toybox"]
+        .into_iter()
+        .find(|many| name.starts_with(many))
+}
+
+/// Which one of many it is, and that one's arguments. One that does not say is taken for a shell.
+fn one_of_many(program: &Program) -> (&str, &[Box<str>]) {
+    let mut args = &*program.args;
+    while let Some((first, rest)) = args.split_first() {
+        let name = first.rsplit('/').next().unwrap_or_default();
+        if many_in_one(name).is_none() {
+            return (name, rest);
+        }
+        args = rest;
+    }
+    ("sh", args)
+}
+
 /// What a program of this file name is, and its name without a version: `python3.11`, `lua5.3`,
 /// `ksh93`.
 pub(super) fn kind_of(name: &str) -> (Kind, &'static str) {
@@ -454,6 +491,24 @@ mod tests {
         assert!(!reads(&["sh", "-c", "id"]) && !reads(&["bash", "-ec", "id"]));
         assert!(!reads(&["bash", "/opt/job.sh"]) && !reads(&["bash", "-x", "job.sh"]));
         assert!(!reads(&["grep", "x"]));
+    }
+
+    #[test]
+    fn a_program_of_many_in_one_file_is_the_one_it_is_called() {
+        let busybox = |line: &[&str]| Program {
+            executable: Some("/usr/bin/busybox".into()),
+            ..program(line)
+        };
+        let reads = |line: &[&str]| Look::at(&busybox(line)).reads_commands();
+        assert!(reads(&["sh"]) && reads(&["-ash"]) && reads(&["busybox", "sh", "-i"]));
+        assert!(reads(&["/bin/busybox.static", "busybox", "ash"]));
+        assert!(!reads(&["sh", "-c", "id"]) && !reads(&["busybox", "sh", "-c", "id"]));
+        assert!(!reads(&["cat"]) && !reads(&["busybox", "sort", "-r"]));
+        let nc = busybox(&["nc", "192.0.2.1", "4444"]);
+        assert!(Look::at(&nc).is_bare_relay() && Look::at(&nc).kind() == Kind::Other);
+        let renamed = program(&["sh"]);
+        let renamed = Look::at(&renamed).known_as(Kind::Shell, "busybox");
+        assert_eq!((renamed.kind(), renamed.name()), (Kind::Shell, "sh"));
     }
 
     #[test]

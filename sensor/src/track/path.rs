@@ -6,6 +6,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::event::file::{Attributes, Change, ChangeKind, Name, Source};
 use crate::event::process::{FileIdentity, Process};
@@ -13,6 +14,12 @@ use crate::glance::Root;
 
 /// `AT_SYMLINK_NOFOLLOW` of `include/uapi/linux/fcntl.h`.
 const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+
+/// Inode of the mount namespace we are in.
+static OUR_NAMESPACE: LazyLock<Option<u64>> = LazyLock::new(|| {
+    let found = fs::metadata("/proc/self/ns/mnt").ok()?;
+    Some(found.ino())
+});
 
 /// Completes a change of which only the passed names are known.
 pub fn complete(change: &mut Change, process: &Process) {
@@ -97,19 +104,17 @@ struct View {
 impl View {
     /// While the process is there; or ours, if it had the same.
     fn of(process: &Process) -> Option<Self> {
+        let is_ours = *OUR_NAMESPACE == Some(process.namespaces.mnt.into());
         let place = format!("/proc/{}/root", process.key.pid);
         if let (Ok(root), Ok(prefix)) = (Root::of(process.key.pid), fs::read_link(&place)) {
             return Some(Self {
                 root,
                 prefix,
-                proof: Some(PathBuf::from(place)),
+                // Ours is not taken down while we are in it.
+                proof: (!is_ours).then_some(place.into()),
             });
         }
-        let ours = fs::metadata("/proc/self/ns/mnt").ok()?.ino();
-        if ours != u64::from(process.namespaces.mnt) {
-            return None;
-        }
-        Some(Self {
+        is_ours.then_some(Self {
             root: Root::ours().ok()?,
             prefix: PathBuf::from("/"),
             proof: None,

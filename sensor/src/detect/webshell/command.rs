@@ -165,13 +165,13 @@ impl Deed {
 #[must_use]
 pub fn judge(program: &Program) -> Deed {
     let look = Look::at(program);
-    let name = program.name().unwrap_or("?");
+    let name = look.name();
     let mut deed = Deed::default();
-    match line_of(&look, program) {
+    match line_of(&look) {
         Some(line) => judge_line(line, &mut deed),
         None => {
             let mut words: Vec<String> = vec![name.to_owned()];
-            let rest = program.args.iter().skip(1).take(WORDS_MAX);
+            let rest = look.args().iter().take(WORDS_MAX);
             words.extend(rest.map(|arg| arg.to_string()));
             judge_command(&words, &mut deed);
             if look.kind() == Kind::Shell && look.reads_commands() {
@@ -191,11 +191,11 @@ pub fn judge(program: &Program) -> Deed {
 }
 
 /// What a shell was told with `-c`.
-fn line_of<'p>(look: &Look<'_>, program: &'p Program) -> Option<&'p str> {
+fn line_of<'p>(look: &Look<'p>) -> Option<&'p str> {
     if look.kind() != Kind::Shell {
         return None;
     }
-    let mut args = program.args.iter().skip(1).map(|arg| &**arg);
+    let mut args = look.args().iter().map(|arg| &**arg);
     args.find(|arg| arg.starts_with('-') && !arg.starts_with("--") && arg.contains('c'))?;
     args.find(|arg| !arg.starts_with('-') || arg.len() > 12)
 }
