@@ -69,6 +69,8 @@ pub struct Config {
     pub detection: bool,
     /// Directory of the control socket and the lock.
     pub runtime_directory: PathBuf,
+    /// Directory of what is remembered across starts: what services usually do.
+    pub state_directory: PathBuf,
     /// Which files.
     pub files: Files,
     /// Which Sigma rules.
@@ -231,6 +233,7 @@ impl Default for Config {
             trampolines: true,
             detection: true,
             runtime_directory: PathBuf::from("/run/sensor"),
+            state_directory: PathBuf::from("/var/lib/sensor"),
             files: Files::default(),
             rules: SigmaRules::default(),
             limits: Limits::default(),

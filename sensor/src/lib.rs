@@ -20,5 +20,6 @@ mod page;
 pub mod pipeline;
 pub mod probe;
 pub mod replay;
+pub mod state;
 pub mod status;
 pub mod track;

@@ -119,6 +119,8 @@ impl Launch {
                 "--runtime-directory",
             ])
             .arg(&directory)
+            .arg("--state-directory")
+            .arg(directory.join("state"))
             .args((!self.detection).then_some("--no-detection"))
             .args(&self.arguments)
             .stdin(Stdio::null())

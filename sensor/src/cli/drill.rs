@@ -179,6 +179,8 @@ impl Watcher {
             ])
             .args(["--events", "alert", "--runtime-directory"])
             .arg(&runtime)
+            .arg("--state-directory")
+            .arg(runtime.join("state"))
             .args(no_trampolines.then_some("--no-trampolines"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,7 +1,7 @@
 //! `sensor run`: attaches the programs, starts the threads, waits for a reason to stop, and
 //! takes everything down again in the order that loses nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -26,6 +26,7 @@ use crate::probe::program_log;
 use crate::probe::programs::Programs;
 use crate::probe::reader::{self, Lanes, Reader};
 use crate::probe::selection::Selection;
+use crate::state::Keeper;
 use crate::status::Status;
 use crate::track::Tracker;
 
@@ -60,6 +61,9 @@ pub struct Arguments {
     /// Directory of the control socket and the lock.
     #[arg(long, value_name = "DIR")]
     runtime_directory: Option<PathBuf>,
+    /// Directory of what is remembered across starts: what services usually do.
+    #[arg(long, value_name = "DIR")]
+    state_directory: Option<PathBuf>,
 }
 
 /// A number with a unit: ms, s, m or h.
@@ -92,6 +96,9 @@ impl Arguments {
         config.detection &= !self.no_detection;
         if let Some(directory) = self.runtime_directory {
             config.runtime_directory = directory;
+        }
+        if let Some(directory) = self.state_directory {
+            config.state_directory = directory;
         }
         Ok((config, self.duration))
     }
@@ -196,7 +203,11 @@ fn watch(
     let (producer, consumer) = reader::queues();
     let (renew, renewals) = mpsc::channel();
     let kinds = Kinds::where_observed(|name| selection.observes(name));
-    let detector = config.detection.then(|| detector(config, &kinds));
+    let keeper = config.detection.then(|| keeper(&config.state_directory));
+    let keeper = keeper.flatten();
+    let detector = config
+        .detection
+        .then(|| detector(config, &kinds, keeper.as_ref()));
     let pipeline = Pipeline::new(
         consumer,
         random(),
@@ -232,7 +243,12 @@ fn watch(
         reader.finish();
         stop.store(true, Ordering::Release);
         pipeline.thread().unpark();
-        pipeline.join()
+        let ended = pipeline.join();
+        // With the pipeline, everything that may still want something kept has ended.
+        if let Some(keeper) = keeper {
+            keeper.finish();
+        }
+        ended
     };
     end_of(end, &status)
 }
@@ -261,7 +277,7 @@ fn end_of(
 }
 
 /// Everything that finds intruders. Rules that cannot be used are left out, and named.
-fn detector(config: &Config, kinds: &Kinds) -> Detector {
+fn detector(config: &Config, kinds: &Kinds, keeper: Option<&Keeper>) -> Detector {
     let rules = &config.rules;
     let (engine, problems) = Engine::load(&rules.directories, rules.builtin, kinds);
     for problem in &problems {
@@ -269,7 +285,28 @@ fn detector(config: &Config, kinds: &Kinds) -> Detector {
     }
     let mut detector = Detector::default();
     detector.set_rules(Box::new(engine));
+    if let Some(keeper) = keeper
+        && let Err(error) = recall(&mut detector, keeper)
+    {
+        tracing::warn!(%error, "what was learned of services cannot be used; it is learned anew");
+    }
     detector
+}
+
+/// What earlier runs learned, and where this one has it kept.
+fn recall(detector: &mut Detector, keeper: &Keeper) -> anyhow::Result<()> {
+    Ok(detector.remember(keeper.memory("services")?)?)
+}
+
+/// Where what is learned is kept, if that can be had.
+fn keeper(directory: &Path) -> Option<Keeper> {
+    match Keeper::start(directory) {
+        Ok(keeper) => Some(keeper),
+        Err(error) => {
+            tracing::warn!(directory = %directory.display(), %error, "nothing can be remembered across starts; choose another --state-directory");
+            None
+        }
+    }
 }
 
 /// What SIGHUP does: the configuration is read again, and its file filters and rules take the

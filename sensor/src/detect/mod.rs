@@ -19,6 +19,7 @@ mod webshell;
 use crate::event::Event;
 use crate::event::alert::{Alert, Severity};
 use crate::event::process::Process;
+use crate::state::Memory;
 use crate::track::Tracker;
 
 use command_loop::CommandLoops;
@@ -29,6 +30,7 @@ use repeats::Repeats;
 use reported::Reported;
 use sigma::Engine;
 use webshell::Webshells;
+pub use webshell::baseline::RecallError;
 
 /// How sure a rule is that says nothing about it, in percent, by how bad it finds things.
 const fn confidence(severity: Severity) -> u8 {
@@ -79,6 +81,14 @@ impl Detector {
             rules: self.rules,
             ..Self::replaying()
         }
+    }
+
+    /// Goes on from what earlier runs learned of services, and has it kept from now on.
+    ///
+    /// # Errors
+    /// When what was kept cannot be used; learning begins anew then.
+    pub fn remember(&mut self, memory: Memory) -> Result<(), RecallError> {
+        self.webshells.remember(memory)
     }
 
     /// Looks at an event, after the host's state has learned of it; gives what it means.

@@ -17,21 +17,23 @@
 //! Looks alike: updates of content management systems (many scripts at once: the first few are
 //! reported), template caches (lower), administration panels, CI servers, monitoring through CGI.
 
-mod baseline;
+pub mod baseline;
 mod command;
 mod culprit;
 mod told;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
 use super::finding::{Builtin, Finding};
 use crate::event::alert::Severity;
 use crate::event::network::{Connect, Outcome};
 use crate::event::process::{Exec, Process, ProcessKey};
-use crate::event::{Action, Event, attack};
+use crate::event::{Action, Event, Stamp, attack};
+use crate::state::Memory;
 use crate::track::Tracker;
-use crate::track::services::{given_content, is_script};
-use baseline::{Baseline, Habit};
+use crate::track::services::{Service, given_content, is_script};
+use baseline::{Baseline, Habit, RecallError};
 use command::Deed;
 use culprit::of_web;
 use told::Told;
@@ -130,11 +132,11 @@ struct Lately {
 }
 
 /// How a command is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Verdict {
     severity: Severity,
     confidence: u8,
-    why: &'static str,
+    why: Cow<'static, str>,
 }
 
 impl Webshells {
@@ -178,8 +180,7 @@ impl Webshells {
         let (service, now) = (worker.service, event.time.boot_ns);
         let deed = command::judge(&exec.program);
         let habit = if steps == 1 {
-            self.baseline
-                .note(service.master, service.since_boot_ns, now, &deed.shape())
+            self.usual(worker.service, event, host, &deed.shape())
         } else {
             Habit::Known
         };
@@ -282,17 +283,15 @@ impl Webshells {
         let place = host.name_of(remote.address);
         let place = place.map_or_else(|| remote.address.to_string(), str::to_owned);
         let what = format!("→ {place}:{}", remote.port);
-        let habit = self
-            .baseline
-            .note(service.master, service.since_boot_ns, now, &what);
+        let habit = self.usual(service, event, host, &what);
         let alarmed = self.lately(service.master).alarmed;
         let is_alarmed = alarmed.is_some_and(|at| now.saturating_sub(at) < LATELY_NS);
         let is_usual = USUAL_PORTS.contains(&remote.port);
         let severity = match (habit, is_alarmed, is_usual) {
             (Habit::Known, _, _) | (Habit::Learned, false, _) => return None,
             (_, true, _) => Severity::Medium,
-            (Habit::New, false, false) => Severity::Medium,
-            (Habit::New, false, true) => Severity::Low,
+            (Habit::New { .. }, false, false) => Severity::Medium,
+            (Habit::New { .. }, false, true) => Severity::Low,
         };
         let client = culprit::client(&worker, now, host);
         Some(
@@ -305,6 +304,23 @@ impl Webshells {
             }
             .connection(connect, severity),
         )
+    }
+
+    /// Goes on from what earlier runs learned, and has it kept from now on.
+    ///
+    /// # Errors
+    /// When what was kept cannot be used; learning begins anew then.
+    pub fn remember(&mut self, memory: Memory) -> Result<(), RecallError> {
+        self.baseline.remember(memory)
+    }
+
+    /// How usual it is for a service to do this.
+    fn usual(&mut self, service: &Service, event: &Event, host: &Tracker, what: &str) -> Habit {
+        let Stamp { boot_ns, wall_ns } = event.time;
+        let age = boot_ns.saturating_sub(service.since_boot_ns);
+        let name = lasting_name(service, host);
+        self.baseline
+            .note(&name, wall_ns.saturating_sub(age), wall_ns, what)
     }
 
     fn remember_drop(&mut self, path: &str, service: ProcessKey, now: u64) {
@@ -367,6 +383,18 @@ impl Lately {
     }
 }
 
+/// What a service is called that stays when it is started again: its unit, or that it is in a
+/// container, and what it runs.
+fn lasting_name(service: &Service, host: &Tracker) -> String {
+    let title = service.title();
+    let home = host.home(service.master);
+    match home.and_then(|home| home.service.as_deref()) {
+        Some(unit) => format!("{unit} {title}"),
+        None if home.is_some_and(|home| home.container.is_some()) => format!("container {title}"),
+        None => title,
+    }
+}
+
 /// What Java starts between itself and every command.
 fn is_helper(exec: &Exec) -> bool {
     let path = exec.program.executable.as_deref().unwrap_or_default();
@@ -382,11 +410,11 @@ fn forget<T>(list: &mut VecDeque<T>, now: u64, at: impl Fn(&T) -> u64) {
 }
 
 fn judge(deed: &Deed, habit: Habit, looked: usize, is_dropped: bool) -> Option<Verdict> {
-    let verdict = |severity, confidence, why| {
+    let verdict = |severity, confidence, why: &'static str| {
         Some(Verdict {
             severity,
             confidence,
-            why,
+            why: why.into(),
         })
     };
     match (deed.damning, is_dropped) {
@@ -406,7 +434,15 @@ fn judge(deed: &Deed, habit: Habit, looked: usize, is_dropped: bool) -> Option<V
         return verdict(Severity::Medium, 60, "looks around on the machine");
     }
     match habit {
-        Habit::New => verdict(Severity::Medium, 50, "was never run by this service before"),
+        Habit::New { known_ns } => Some(Verdict {
+            severity: Severity::Medium,
+            confidence: 50,
+            why: format!(
+                "it has not run in the {} it is known",
+                culprit::span(known_ns / 1_000_000_000)
+            )
+            .into(),
+        }),
         Habit::Known | Habit::Learned => None,
     }
 }

@@ -90,6 +90,8 @@ impl<'a> Sensor<'a> {
             .args(["run", "--schema", "native", "--output", output])
             .arg("--runtime-directory")
             .arg(&bench.scratch)
+            .arg("--state-directory")
+            .arg(bench.scratch.join("state"))
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(log);

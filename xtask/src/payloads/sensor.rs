@@ -45,6 +45,8 @@ impl Sensor {
             .args(["run", "--output", "json", "--schema", "native"])
             .arg("--runtime-directory")
             .arg(&directory)
+            .arg("--state-directory")
+            .arg(directory.join("state"))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

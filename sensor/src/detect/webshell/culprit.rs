@@ -168,7 +168,8 @@ fn age(worker: ProcessKey, path: &str) -> Option<String> {
 }
 
 /// A length of time for people.
-fn span(seconds: u64) -> String {
+#[must_use]
+pub fn span(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),

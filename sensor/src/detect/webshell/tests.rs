@@ -20,7 +20,7 @@ fn what_a_service_always_ran_is_nothing_and_what_is_new_is_looked_at() {
     assert_eq!(severity(&plain, Habit::Learned, 0, false), None);
     assert_eq!(severity(&plain, Habit::Known, 0, false), None);
     assert_eq!(
-        severity(&plain, Habit::New, 0, false),
+        severity(&plain, Habit::New { known_ns: 0 }, 0, false),
         Some(Severity::Medium)
     );
 }
