@@ -247,7 +247,7 @@ fn one_way<'h>(suspect: &Suspect, host: &'h Tracker) -> Option<Tie<'h>> {
         .filter(|link| link.certain)
         .find_map(|link| {
             let connection = streams.connections().get(link.connection)?;
-            let out = connection.direction == Direction::Egress;
+            let out = connection.direction != Direction::Ingress;
             (out && !is_login(&link, connection, host)).then_some(Tie {
                 fed: link,
                 heard: None,
@@ -349,10 +349,10 @@ fn finding(
     let connection = tie.connection;
     let peer = story::peer(connection.remote, host);
     let name = suspect.process.name();
-    let came = if connection.direction == Direction::Ingress {
-        "which called in"
-    } else {
-        "to which this host connected"
+    let came = match connection.direction {
+        Direction::Ingress => "which called in",
+        Direction::Egress => "to which this host connected",
+        Direction::Unknown => "whichever of the two began",
     };
     let does = if suspect.reads_commands || rule != COMMAND {
         "takes its commands from"

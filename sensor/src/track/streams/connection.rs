@@ -12,6 +12,8 @@ use crate::event::{Endpoint, EventId};
 const CONNECTIONS_MAX: usize = 32_768;
 /// Ports remembered that somebody listens on.
 const LISTENERS_MAX: usize = 4_096;
+/// Ports remembered that datagrams may come to unasked.
+const BOUND_MAX: usize = 4_096;
 /// Port of the domain name system.
 const DNS: u16 = 53;
 
@@ -92,6 +94,8 @@ pub struct Connections {
     by_ends: HashMap<Ends, u64>,
     order: VecDeque<u64>,
     listeners: HashSet<u16>,
+    /// Ports that a UDP socket was bound to by name.
+    bound: HashSet<u16>,
     forgotten: u64,
 }
 
@@ -183,6 +187,24 @@ impl Connections {
     pub(super) fn listens_on(&mut self, port: u16) {
         if self.listeners.len() < LISTENERS_MAX {
             self.listeners.insert(port);
+        }
+    }
+
+    /// A socket got a port by name.
+    pub(super) fn bound(&mut self, flow: &Flow) {
+        let is_udp = i32::from(flow.protocol) == libc::IPPROTO_UDP;
+        if is_udp && self.bound.len() < BOUND_MAX {
+            self.bound.insert(flow.local.port);
+        }
+    }
+
+    /// Who began to talk: we, unless the socket has a port by name, to which anybody may have
+    /// sent first. That cannot be told then, and is not guessed.
+    pub(super) fn direction_of_datagrams(&self, flow: &Flow) -> Direction {
+        if self.bound.contains(&flow.local.port) {
+            Direction::Unknown
+        } else {
+            Direction::Egress
         }
     }
 

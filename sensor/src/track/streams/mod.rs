@@ -114,10 +114,12 @@ impl Streams {
                 self.opened_connection(key, process.ppid, &connect.flow, Direction::Egress, event);
             }
             Action::UdpConnect(connect) if connect.outcome == Outcome::Success => {
-                self.opened_connection(key, process.ppid, &connect.flow, Direction::Egress, event);
+                let direction = self.connections.direction_of_datagrams(&connect.flow);
+                self.opened_connection(key, process.ppid, &connect.flow, direction, event);
             }
             Action::UdpSend(send) => {
-                self.opened_connection(key, process.ppid, &send.0, Direction::Egress, event);
+                let direction = self.connections.direction_of_datagrams(&send.0);
+                self.opened_connection(key, process.ppid, &send.0, direction, event);
             }
             Action::TcpAccept(accept) => {
                 self.opened_connection(key, process.ppid, &accept.0, Direction::Ingress, event);
@@ -125,6 +127,7 @@ impl Streams {
             Action::TcpClose(close) => {
                 self.connections.closed(&close.flow);
             }
+            Action::Bind(bind) => self.connections.bound(&bind.0),
             Action::TcpListen(listen) => self.connections.listening(&listen.flow),
             Action::UnixConnect(connect) => self.joined(key, process.ppid, connect),
             Action::StreamOpen(stream) => self.opened_stream(key, process.ppid, stream),
