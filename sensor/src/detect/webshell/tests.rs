@@ -167,6 +167,18 @@ mod whole {
             self.does(pid, parent, Action::Exec(Box::new(exec)))
         }
 
+        fn connects(&mut self, port: u16) -> Vec<Finding> {
+            let mut flow = flow(port);
+            flow.local.port = 50_000;
+            let connect = Connect {
+                flow,
+                started: None,
+                took_ns: 0,
+                outcome: Outcome::Success,
+            };
+            self.does(5_000_011, 5_000_010, Action::TcpConnect(Box::new(connect)))
+        }
+
         fn writes(&mut self, path: &str) -> Vec<Finding> {
             let access = Access {
                 kind: AccessKind::Close,
@@ -213,6 +225,41 @@ mod whole {
         assert_eq!(
             host.shells.same_story().next(),
             Some((key(5_000_020), key(5_000_011)))
+        );
+    }
+
+    #[test]
+    fn a_place_a_service_never_connected_to_is_told_once_it_is_known_long_enough() {
+        let mut host = Host::with_server();
+        assert_eq!(told(&host.connects(4_444)), [], "while it is learned");
+        host.now += 3_600 * 1_000_000_000;
+        assert_eq!(told(&host.connects(4_444)), [], "usual");
+        let strange = host.connects(9_001);
+        assert_eq!(told(&strange), [("webshell.connects", Severity::Medium)]);
+        assert_eq!(strange[0].peer.unwrap().endpoint, flow(9_001).remote);
+        assert_eq!(told(&host.connects(9_001)), [], "told once");
+        let a_page = host.connects(443);
+        assert_eq!(told(&a_page), [("webshell.connects", Severity::Low)]);
+    }
+
+    #[test]
+    fn a_new_place_soon_after_an_upload_is_told_also_while_it_is_learned() {
+        let mut host = Host::with_server();
+        host.writes("/var/www/html/up/x.php");
+        let strange = host.connects(443);
+        assert_eq!(told(&strange), [("webshell.connects", Severity::Medium)]);
+    }
+
+    #[test]
+    fn a_command_that_is_new_is_told_with_how_long_the_service_is_known() {
+        let mut host = Host::with_server();
+        host.now += 2 * 3_600 * 1_000_000_000;
+        let ran = host.executes(5_000_020, 5_000_011, &["/usr/bin/gm", "convert"]);
+        assert_eq!(told(&ran), [("webshell.command", Severity::Medium)]);
+        assert!(
+            ran[0].message.contains("in the 2 h it is known"),
+            "{}",
+            ran[0].message
         );
     }
 
