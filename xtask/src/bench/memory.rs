@@ -25,7 +25,7 @@ const ROUND: [(&[&str], u64, u64); 3] = [
     (&["connect"], 5_000, 20_000),
 ];
 /// Most memory it may have at any time, in bytes.
-const CEILING: u64 = 256_000_000;
+const CEILING: u64 = 128_000_000;
 /// The kernel's highest pid.
 const PID_MAX: &str = "/proc/sys/kernel/pid_max";
 
