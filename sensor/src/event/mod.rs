@@ -19,7 +19,6 @@ pub mod object;
 pub mod parse;
 pub mod privilege;
 pub mod process;
-pub mod read;
 pub mod system;
 pub mod text;
 

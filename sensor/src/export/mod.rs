@@ -4,5 +4,5 @@
 pub mod json;
 pub mod pretty;
 #[cfg(test)]
-mod roundtrip;
+pub mod roundtrip;
 pub mod writer;

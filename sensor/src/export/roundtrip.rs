@@ -1,7 +1,7 @@
 //! Tests only: every event that is written can be read back, with the same fields, flat and
 //! nested. Holds together what `event/` puts into fields and what `event/parse/` reads.
 
-mod any;
+pub mod any;
 
 use proptest::prelude::*;
 

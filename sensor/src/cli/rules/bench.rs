@@ -16,7 +16,8 @@ use rsigma_parser::{Detection, Modifier, SigmaRule, SigmaValue};
 use crate::cli::OK;
 use crate::detect::sigma::load::{Found, Sources};
 use crate::detect::sigma::{Engine, Kinds};
-use crate::event::{Event, read};
+use crate::event::Event;
+use crate::event::parse::{self, Parsed};
 
 /// Options of `sensor rules bench`.
 #[derive(Debug, clap::Args)]
@@ -41,12 +42,20 @@ pub struct Arguments {
     kinds: Vec<String>,
 }
 
+/// The event of a line, if it is one.
+fn recorded(line: &str) -> Option<Event> {
+    match parse::line(line.as_bytes()) {
+        Ok(Parsed::Event { event, .. }) => Some(*event),
+        _ => None,
+    }
+}
+
 /// Measures.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let text = fs::read_to_string(&arguments.events)
         .with_context(|| format!("cannot read {}", arguments.events.display()))?;
     let lines = text.lines().count();
-    let mut events: Vec<Event> = text.lines().filter_map(read::native).collect();
+    let mut events: Vec<Event> = text.lines().filter_map(recorded).collect();
     if !arguments.kinds.is_empty() {
         let name = |event: &Event| event.action.label().name.to_owned();
         events.retain(|event| arguments.kinds.contains(&name(event)));

@@ -56,7 +56,8 @@ pub(super) fn long() -> impl Strategy<Value = u64> {
     0..=i64::MAX.cast_unsigned()
 }
 
-pub(super) fn event() -> BoxedStrategy<Event> {
+/// Any event.
+pub fn event() -> BoxedStrategy<Event> {
     let id = (any::<u32>(), any::<u64>()).prop_map(|(run, sequence)| EventId { run, sequence });
     let who = (process(), any::<bool>());
     (id, any::<u32>(), stamp(), who, action())
