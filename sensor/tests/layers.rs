@@ -16,10 +16,12 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("probe", &["event", "detached"]),
-    ("track", &["event", "detached"]),
-    ("detect", &["event", "track"]),
+    ("track", &["event", "detached", "glance"]),
+    ("detect", &["event", "track", "glance", "state"]),
     ("export", &["event"]),
     ("detached", &[]),
+    ("glance", &[]),
+    ("state", &[]),
 ];
 
 fn sources(room: &Path) -> Vec<PathBuf> {
