@@ -16,7 +16,7 @@ mod story;
 mod suspects;
 mod webshell;
 
-use crate::event::Event;
+use crate::event::{Action, Event};
 use crate::event::alert::{Alert, Severity};
 use crate::event::process::Process;
 use crate::state::Memory;
@@ -64,6 +64,19 @@ pub struct Raised {
     pub about: Box<Process>,
 }
 
+impl Raised {
+    /// The alert as the event that it will be, but for its number.
+    fn as_event(&self, cause: &Event) -> Event {
+        Event {
+            id: cause.id.undelivered(),
+            cpu: cause.cpu,
+            time: cause.time,
+            process: Some((*self.about).clone()),
+            action: Action::Alert(Box::new(self.alert.clone())),
+        }
+    }
+}
+
 impl Detector {
     /// For recorded events: looks at nothing of this host, which need not be theirs.
     #[must_use]
@@ -101,16 +114,28 @@ impl Detector {
             self.incidents.join(key, of);
         }
         self.try_rules(event);
-        let raised = self
-            .found
+        let mut raised = self.raise(event, host);
+        // What rules conclude from alerts is not looked at again: nothing can go round.
+        for at in 0..raised.len() {
+            if let Some(first) = raised.get(at) {
+                let alert = first.as_event(event);
+                self.try_rules(&alert);
+                raised.extend(self.raise(event, host));
+            }
+        }
+        self.incidents.learn(event);
+        raised
+    }
+
+    /// Makes alerts of what was found.
+    fn raise(&mut self, event: &Event, host: &Tracker) -> Vec<Raised> {
+        self.found
             .drain(..)
             .filter_map(|finding| {
                 let repeats = self.repeats.say(&finding, event.time.boot_ns)?;
                 Some(self.incidents.raise(finding, repeats, host))
             })
-            .collect();
-        self.incidents.learn(event);
-        raised
+            .collect()
     }
 
     /// Takes these rules from now on, in the place of those before.
@@ -122,6 +147,10 @@ impl Detector {
         let (Some(rules), Some(process)) = (&mut self.rules, &event.process) else {
             return;
         };
+        let (peer, file, evidence) = match &event.action {
+            Action::Alert(alert) => (alert.peer, alert.file.clone(), alert.evidence.clone()),
+            _ => (None, None, vec![event.id]),
+        };
         for found in rules.evaluate(event) {
             self.found.push(Finding {
                 cause: Cause::Rule(found.rule),
@@ -129,9 +158,9 @@ impl Detector {
                 confidence: confidence(found.severity),
                 message: found.message,
                 path: None,
-                peer: None,
-                file: None,
-                evidence: vec![event.id],
+                peer,
+                file: file.clone(),
+                evidence: evidence.clone(),
                 about: Box::new(process.clone()),
             });
         }

@@ -86,6 +86,7 @@ const SYSMON: &[Shape] = &[
     Shape::FileRename,
     Shape::FileAccess,
     Shape::DriverLoad,
+    Shape::Alert,
     Shape::AnyLinux,
 ];
 const FILES: &[Shape] = &[
@@ -409,6 +410,7 @@ pub fn exists(kind: Kind, field: Field) -> bool {
         "sensor.cgroup.",
         "sensor.audit.",
         "sensor.parent.",
+        "sensor.lineage",
         "container.",
         "service.name",
     ];

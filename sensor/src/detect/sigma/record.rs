@@ -184,6 +184,7 @@ impl<'e> EventRecord<'e> {
             Field::ProcessParentName => borrowed(parent.and_then(|parent| parent.program.name())),
             Field::ServiceName => borrowed(process.home.service.as_deref()),
             Field::ContainerId => borrowed(process.home.container.as_deref()),
+            Field::SensorLineage => list(process.lineage.words()),
             _ => return Err(()),
         })
     }
