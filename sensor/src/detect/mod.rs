@@ -3,31 +3,42 @@
 //! say what it sees, what it misses and what looks alike. Nothing here talks to the kernel or
 //! acts on what it finds.
 
+mod channel;
 mod command_loop;
+mod decoded;
+mod download;
 mod finding;
 mod identity;
 mod incidents;
+mod injection;
+mod pivot;
 mod program;
 mod remote_shell;
 mod repeats;
 mod reported;
+mod scan;
 pub mod sigma;
 mod story;
 mod suspects;
 mod webshell;
 
-use crate::event::{Action, Event};
 use crate::event::alert::{Alert, Severity};
 use crate::event::process::Process;
+use crate::event::{Action, Event};
 use crate::state::Memory;
 use crate::track::Tracker;
 
+use channel::Channels;
 use command_loop::CommandLoops;
+use download::Downloads;
 use finding::{Cause, Finding};
 use incidents::Incidents;
+use injection::Injections;
+use pivot::Pivots;
 use remote_shell::RemoteShells;
 use repeats::Repeats;
 use reported::Reported;
+use scan::Scans;
 use sigma::Engine;
 use webshell::Webshells;
 pub use webshell::baseline::RecallError;
@@ -49,6 +60,11 @@ pub struct Detector {
     remote_shells: RemoteShells,
     command_loops: CommandLoops,
     webshells: Webshells,
+    downloads: Downloads,
+    injections: Injections,
+    scans: Scans,
+    pivots: Pivots,
+    channels: Channels,
     reported: Reported,
     repeats: Repeats,
     incidents: Incidents,
@@ -110,6 +126,12 @@ impl Detector {
         self.remote_shells.observe(event, host, reported, found);
         self.command_loops.observe(event, host, reported, found);
         self.webshells.observe(event, host, found);
+        self.downloads.observe(event, host, found);
+        decoded::observe(event, host, found);
+        self.injections.observe(event, host, found);
+        self.scans.observe(event, host, found);
+        self.pivots.observe(event, host, found);
+        self.channels.observe(event, host, found);
         for (key, of) in self.webshells.same_story() {
             self.incidents.join(key, of);
         }
@@ -149,6 +171,10 @@ impl Detector {
         };
         let (peer, file, evidence) = match &event.action {
             Action::Alert(alert) => (alert.peer, alert.file.clone(), alert.evidence.clone()),
+            Action::FileAccess(access) => (None, Some(access.path.clone()), vec![event.id]),
+            Action::FileChange(change) => {
+                (None, Some(change.path().path.clone()), vec![event.id])
+            }
             _ => (None, None, vec![event.id]),
         };
         for found in rules.evaluate(event) {

@@ -80,7 +80,11 @@ fn name_in_place(program: &Program) -> Option<&str> {
     let path = program.executable.as_deref()?;
     let name = in_place(path)?;
     if name.starts_with("python") || name.starts_with("perl") || name == "platform-python" {
-        let script = program.args.iter().skip(1).find(|arg| !arg.starts_with('-'));
+        let script = program
+            .args
+            .iter()
+            .skip(1)
+            .find(|arg| !arg.starts_with('-'));
         return script.and_then(|script| in_place(script));
     }
     Some(name)

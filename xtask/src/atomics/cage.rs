@@ -25,9 +25,11 @@ pub(super) const READY: &str = "ready";
 pub(super) const DONE: &str = "done ";
 /// Whoever runs what needs no power.
 const USER: (&str, u32) = ("eve", 1000);
+/// Running on every server.
+const SERVICES: [&str; 2] = ["cron", "atd"];
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What the machine's kernel goes by, all namespaces alike; tests are not to change it.
-const READ_ONLY: [&std::ffi::CStr; 3] = [c"/proc/sys", c"/proc/sysrq-trigger", c"/proc/irq"];
+const READ_ONLY: [&std::ffi::CStr; 3] = [c"/proc/sys", c"/proc/irq", c"/proc/sysrq-trigger"];
 /// Capabilities over the machine as a whole: SYS_MODULE, SYS_RAWIO, SYS_BOOT, SYS_TIME, SYSLOG
 /// (`include/uapi/linux/capability.h`).
 const GIVEN_UP: [libc::c_ulong; 5] = [16, 17, 22, 25, 34];
@@ -80,6 +82,12 @@ fn inside(spec: &Spec) -> Result<ExitCode> {
     mounts::enter(&spec.root, &spec.scratch)?;
     give_up()?;
     furnish()?;
+    for service in SERVICES {
+        let mut start = Command::new("/usr/sbin/service");
+        start.args([service, "start"]).stdout(Stdio::null());
+        // A test that needs it says so.
+        let _ = start.status();
+    }
     say("made")?;
     for (check, get) in &spec.needs {
         prepare(spec, check, get)?;
@@ -110,11 +118,15 @@ fn give_up() -> Result<()> {
     for path in READ_ONLY {
         let again = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
         // SAFETY: in the cage's own mount namespace.
-        unsafe {
-            mount(Some(path), path, None, libc::MS_BIND, None)
-                .and_then(|()| mount(None, path, None, again, None))
+        let bound = unsafe { mount(Some(path), path, None, libc::MS_BIND, None) };
+        if matches!(&bound, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            // Not every kernel has it.
+            continue;
         }
-        .with_context(|| format!("cannot make {path:?} read-only"))?;
+        bound
+            // SAFETY: as above.
+            .and_then(|()| unsafe { mount(None, path, None, again, None) })
+            .with_context(|| format!("cannot make {path:?} read-only"))?;
     }
     for capability in GIVEN_UP {
         // SAFETY: no memory is passed.

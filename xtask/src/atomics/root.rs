@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 
 const SUITE: &str = "bookworm";
 /// A server's programs, a compiler, and what the tests call.
-const PACKAGES: [&str; 34] = [
+const PACKAGES: [&str; 35] = [
     "?essential",
     "adduser",
     "at",
@@ -48,6 +48,7 @@ const PACKAGES: [&str; 34] = [
     "python3-venv",
     "sshpass",
     "sudo",
+    "unzip",
     "wget",
     "xxd",
     "zip",
