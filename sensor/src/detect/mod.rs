@@ -172,9 +172,7 @@ impl Detector {
         let (peer, file, evidence) = match &event.action {
             Action::Alert(alert) => (alert.peer, alert.file.clone(), alert.evidence.clone()),
             Action::FileAccess(access) => (None, Some(access.path.clone()), vec![event.id]),
-            Action::FileChange(change) => {
-                (None, Some(change.path().path.clone()), vec![event.id])
-            }
+            Action::FileChange(change) => (None, Some(change.path().path.clone()), vec![event.id]),
             _ => (None, None, vec![event.id]),
         };
         for found in rules.evaluate(event) {
@@ -198,3 +196,6 @@ impl Detector {
         self.remote_shells.forgotten() + self.command_loops.forgotten()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,10 @@ fn key(rule: &str, finding: &Finding) -> u64 {
         .and_then(|parent| parent.program.name())
         .hash(&mut hasher);
     // Many files of one directory are one thing.
-    let directory = finding.file.as_deref().and_then(|path| path.rsplit_once('/'));
+    let directory = finding
+        .file
+        .as_deref()
+        .and_then(|path| path.rsplit_once('/'));
     directory.map(|(directory, _)| directory).hash(&mut hasher);
     let peer = finding.peer.map(|peer| peer.endpoint.address);
     peer.hash(&mut hasher);

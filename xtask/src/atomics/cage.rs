@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use super::corpus::PLACE;
 use super::root::FILES;
+use super::trial::since_boot;
 use crate::mount::{check, mount};
 use crate::payloads::cage::mounts;
 
-/// Said when all is there and the test is started next.
-pub(super) const READY: &str = "ready";
+/// Said with the nanoseconds since boot when all is there and the test is started next.
+pub(super) const READY: &str = "ready ";
 /// Said with the exit code when it has ended.
 pub(super) const DONE: &str = "done ";
 /// Whoever runs what needs no power.
@@ -92,7 +93,7 @@ fn inside(spec: &Spec) -> Result<ExitCode> {
     for (check, get) in &spec.needs {
         prepare(spec, check, get)?;
     }
-    say(READY)?;
+    say(&format!("{READY}{}", since_boot()))?;
     let mut test = shell(spec, &spec.command)?;
     let mut test = test.spawn().context("cannot start the test")?;
     let status = test.wait().context("cannot wait for the test")?;
