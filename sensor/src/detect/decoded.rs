@@ -96,6 +96,20 @@ fn obeys(program: &Program) -> bool {
     look.kind() != Kind::Other && look.reads_commands()
 }
 
+/// Its name; of many programs in one file, the one that it was called as.
+fn called(program: &Program) -> Option<&str> {
+    match program.name()? {
+        "busybox" | "toybox" | "coreutils" => {
+            let mut words = program.args.iter().map(|word| &**word);
+            let first = words.next()?.rsplit('/').next();
+            first
+                .filter(|name| *name != "busybox")
+                .or_else(|| words.next())
+        }
+        name => Some(name),
+    }
+}
+
 /// It decodes text, as it was told to.
 fn decodes(program: &Program) -> bool {
     let has = |options: &[&str]| {
@@ -104,7 +118,7 @@ fn decodes(program: &Program) -> bool {
             options.contains(&arg)
         })
     };
-    match program.name() {
+    match called(program) {
         Some("base64" | "base32" | "basenc") => has(&["-d", "-D", "--decode", "-di"]),
         Some("xxd") => program
             .args
@@ -114,5 +128,32 @@ fn decodes(program: &Program) -> bool {
         Some("openssl") => has(&["-d"]),
         Some("uudecode") => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::made_up::program;
+
+    #[test]
+    fn a_decoder_is_one_when_it_is_told_to_decode() {
+        assert!(decodes(&program(&["/usr/bin/base64", "-d"])));
+        assert!(!decodes(&program(&["/usr/bin/base64"])));
+        assert!(decodes(&program(&["/usr/bin/xxd", "-r", "-p"])));
+        assert!(decodes(&program(&[
+            "/usr/bin/openssl",
+            "enc",
+            "-d",
+            "-base64"
+        ])));
+        assert!(!decodes(&program(&["/usr/bin/cat", "-d"])));
+    }
+
+    #[test]
+    fn only_what_reads_its_commands_obeys() {
+        assert!(obeys(&program(&["/usr/bin/dash"])));
+        assert!(!obeys(&program(&["/usr/bin/dash", "/tmp/x.sh"])));
+        assert!(!obeys(&program(&["/usr/bin/jq"])));
     }
 }
