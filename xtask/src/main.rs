@@ -3,6 +3,7 @@
 //! only names the subcommands; what one of them does is in the file named after it.
 
 mod artifacts;
+mod atomics;
 mod bench;
 mod build;
 mod ci;
@@ -62,6 +63,11 @@ enum Task {
     /// Inside of a web server's cage, for `webshells` only
     #[command(hide = true)]
     WebshellCage(webshells::cage::Args),
+    /// Run tests of Atomic Red Team, and show what the sensor makes of each
+    Atomics(atomics::Args),
+    /// Inside of a test's cage, for `atomics` only
+    #[command(hide = true)]
+    AtomicCage(atomics::cage::Args),
     /// Check format, lints, dependencies and documentation, then run every test
     Ci(ci::Args),
 }
@@ -89,6 +95,8 @@ fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
         Task::PayloadCage(args) => payloads::cage::run(&args),
         Task::Webshells(args) => webshells::run(workspace, &args),
         Task::WebshellCage(args) => webshells::cage::run(&args),
+        Task::Atomics(args) => atomics::run(workspace, &args),
+        Task::AtomicCage(args) => atomics::cage::run(&args),
         Task::Ci(args) => ci::run(workspace, &args),
     }
 }

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::control::{Control, Instance};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
+use crate::event::alert::ALERT;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
 use crate::pipeline::{Pipeline, Renewal};
@@ -202,7 +203,7 @@ fn watch(
     let tracker = Tracker::new(config.limits.processes)?;
     let (producer, consumer) = reader::queues();
     let (renew, renewals) = mpsc::channel();
-    let kinds = Kinds::where_observed(|name| selection.observes(name));
+    let kinds = Kinds::where_observed(|name| name == ALERT.name || selection.observes(name));
     let keeper = config.detection.then(|| keeper(&config.state_directory));
     let keeper = keeper.flatten();
     let detector = config

@@ -3,31 +3,42 @@
 //! say what it sees, what it misses and what looks alike. Nothing here talks to the kernel or
 //! acts on what it finds.
 
+mod channel;
 mod command_loop;
+mod decoded;
+mod download;
 mod finding;
 mod identity;
 mod incidents;
+mod injection;
+mod pivot;
 mod program;
 mod remote_shell;
 mod repeats;
 mod reported;
+mod scan;
 pub mod sigma;
 mod story;
 mod suspects;
 mod webshell;
 
-use crate::event::Event;
 use crate::event::alert::{Alert, Severity};
 use crate::event::process::Process;
+use crate::event::{Action, Event};
 use crate::state::Memory;
 use crate::track::Tracker;
 
+use channel::Channels;
 use command_loop::CommandLoops;
+use download::Downloads;
 use finding::{Cause, Finding};
 use incidents::Incidents;
+use injection::Injections;
+use pivot::Pivots;
 use remote_shell::RemoteShells;
 use repeats::Repeats;
 use reported::Reported;
+use scan::Scans;
 use sigma::Engine;
 use webshell::Webshells;
 pub use webshell::baseline::RecallError;
@@ -49,6 +60,11 @@ pub struct Detector {
     remote_shells: RemoteShells,
     command_loops: CommandLoops,
     webshells: Webshells,
+    downloads: Downloads,
+    injections: Injections,
+    scans: Scans,
+    pivots: Pivots,
+    channels: Channels,
     reported: Reported,
     repeats: Repeats,
     incidents: Incidents,
@@ -62,6 +78,19 @@ pub struct Raised {
     pub alert: Alert,
     /// The process.
     pub about: Box<Process>,
+}
+
+impl Raised {
+    /// The alert as the event that it will be, but for its number.
+    fn as_event(&self, cause: &Event) -> Event {
+        Event {
+            id: cause.id.undelivered(),
+            cpu: cause.cpu,
+            time: cause.time,
+            process: Some((*self.about).clone()),
+            action: Action::Alert(Box::new(self.alert.clone())),
+        }
+    }
 }
 
 impl Detector {
@@ -97,20 +126,38 @@ impl Detector {
         self.remote_shells.observe(event, host, reported, found);
         self.command_loops.observe(event, host, reported, found);
         self.webshells.observe(event, host, found);
+        self.downloads.observe(event, host, found);
+        decoded::observe(event, host, found);
+        self.injections.observe(event, host, found);
+        self.scans.observe(event, host, found);
+        self.pivots.observe(event, host, found);
+        self.channels.observe(event, host, found);
         for (key, of) in self.webshells.same_story() {
             self.incidents.join(key, of);
         }
         self.try_rules(event);
-        let raised = self
-            .found
+        let mut raised = self.raise(event, host);
+        // What rules conclude from alerts is not looked at again: nothing can go round.
+        for at in 0..raised.len() {
+            if let Some(first) = raised.get(at) {
+                let alert = first.as_event(event);
+                self.try_rules(&alert);
+                raised.extend(self.raise(event, host));
+            }
+        }
+        self.incidents.learn(event);
+        raised
+    }
+
+    /// Makes alerts of what was found.
+    fn raise(&mut self, event: &Event, host: &Tracker) -> Vec<Raised> {
+        self.found
             .drain(..)
             .filter_map(|finding| {
                 let repeats = self.repeats.say(&finding, event.time.boot_ns)?;
                 Some(self.incidents.raise(finding, repeats, host))
             })
-            .collect();
-        self.incidents.learn(event);
-        raised
+            .collect()
     }
 
     /// Takes these rules from now on, in the place of those before.
@@ -122,6 +169,12 @@ impl Detector {
         let (Some(rules), Some(process)) = (&mut self.rules, &event.process) else {
             return;
         };
+        let (peer, file, evidence) = match &event.action {
+            Action::Alert(alert) => (alert.peer, alert.file.clone(), alert.evidence.clone()),
+            Action::FileAccess(access) => (None, Some(access.path.clone()), vec![event.id]),
+            Action::FileChange(change) => (None, Some(change.path().path.clone()), vec![event.id]),
+            _ => (None, None, vec![event.id]),
+        };
         for found in rules.evaluate(event) {
             self.found.push(Finding {
                 cause: Cause::Rule(found.rule),
@@ -129,9 +182,9 @@ impl Detector {
                 confidence: confidence(found.severity),
                 message: found.message,
                 path: None,
-                peer: None,
-                file: None,
-                evidence: vec![event.id],
+                peer,
+                file: file.clone(),
+                evidence: evidence.clone(),
                 about: Box::new(process.clone()),
             });
         }
@@ -143,3 +196,6 @@ impl Detector {
         self.remote_shells.forgotten() + self.command_loops.forgotten()
     }
 }
+
+#[cfg(test)]
+mod tests;

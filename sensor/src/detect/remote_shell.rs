@@ -17,6 +17,7 @@ use super::reported::Reported;
 use super::story;
 use super::suspects::{Suspect, Suspects};
 use crate::event::alert::{Peer, Severity};
+use crate::event::lineage::Lineage;
 use crate::event::network::Direction;
 use crate::event::process::ProcessKey;
 use crate::event::{Action, Endpoint, Event, attack};
@@ -237,7 +238,7 @@ fn tie(key: ProcessKey, host: &Tracker) -> Option<Tie<'_>> {
 
 /// A connection that went out and feeds a shell that answers nobody, or somebody else.
 fn one_way<'h>(suspect: &Suspect, host: &'h Tracker) -> Option<Tie<'h>> {
-    if !suspect.reads_commands || suspect.kind != Kind::Shell {
+    if !suspect.reads_commands || suspect.kind == Kind::Other {
         return None;
     }
     let streams = host.streams();
@@ -287,7 +288,7 @@ fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, S
     let key = suspect.process.key;
     let inbound = tie.connection.direction == Direction::Ingress;
     if tie.heard.is_none() {
-        return Some((ONE_WAY, obedience(&tie.fed, host), 75));
+        return Some((ONE_WAY, obedience(suspect, tie, host), 75));
     }
     if suspect.reads_commands {
         let rule = if inbound { BIND } else { REVERSE };
@@ -324,13 +325,23 @@ fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, S
 
 /// How bad it is that a shell takes what comes out of a connection for commands: bad when it
 /// has the socket, or a tool that knows nothing but sockets; people do it with what fetches files.
-fn obedience(fed: &Link, host: &Tracker) -> Severity {
-    let relays = fed.hops.iter().filter_map(|hop| host.program(hop.relay));
+fn obedience(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Severity {
+    let lineage = suspect.process.lineage;
+    if lineage.has(Lineage::WEB_SERVICE | Lineage::DATABASE) {
+        return Severity::High;
+    }
+    let relays = tie
+        .fed
+        .hops
+        .iter()
+        .filter_map(|hop| host.program(hop.relay));
     let looks: Vec<_> = relays.map(|program| Look::at(program)).collect();
     let raw = |look: &Look<'_>| look.is_bare_relay() || look.is_out_of_place();
     if looks.is_empty() || looks.iter().any(raw) {
         Severity::High
-    } else if looks.iter().any(Look::is_fetcher) {
+    } else if looks.iter().any(Look::is_fetcher)
+        && host.name_of(tie.connection.remote.address).is_some()
+    {
         Severity::Low
     } else {
         Severity::Medium

@@ -58,7 +58,7 @@ impl Repeats {
 }
 
 /// The same rule, about the same program of the same user, started by the same program, with the
-/// same file and peer.
+/// same directory and peer.
 fn key(rule: &str, finding: &Finding) -> u64 {
     let about = &finding.about;
     let mut hasher = DefaultHasher::new();
@@ -66,11 +66,18 @@ fn key(rule: &str, finding: &Finding) -> u64 {
     about.name().hash(&mut hasher);
     about.ids.euid.hash(&mut hasher);
     about.home.container.hash(&mut hasher);
+    // Containers that nobody knows the runtime of.
+    about.namespaces.pid.hash(&mut hasher);
     let parent = about.parent.as_ref();
     parent
         .and_then(|parent| parent.program.name())
         .hash(&mut hasher);
-    finding.file.hash(&mut hasher);
+    // Many files of one directory are one thing.
+    let directory = finding
+        .file
+        .as_deref()
+        .and_then(|path| path.rsplit_once('/'));
+    directory.map(|(directory, _)| directory).hash(&mut hasher);
     let peer = finding.peer.map(|peer| peer.endpoint.address);
     peer.hash(&mut hasher);
     hasher.finish()

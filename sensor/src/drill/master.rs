@@ -49,6 +49,7 @@ impl Master {
             }
             // Free now, and nobody else is in our network.
             Line::In => TcpListener::bind(here)?.local_addr()?.port(),
+            Line::Silent => 0,
         };
         Ok(Self {
             line,
@@ -69,6 +70,9 @@ impl Master {
     /// # Errors
     /// When it never called, or hung up.
     pub fn talk(self, rounds: u32) -> io::Result<bool> {
+        if self.line == Line::Silent {
+            return Ok(true);
+        }
         if let Some(socket) = self.socket {
             return over_datagrams(&socket);
         }

@@ -3,6 +3,7 @@
 //! its own that runs [`act`], and its master, who says a few words through it ([`master`]).
 //! Nothing leaves the machine and nothing is left behind.
 
+pub mod alone;
 pub mod implant;
 pub mod master;
 mod net;
@@ -38,6 +39,8 @@ pub enum Line {
     In,
     /// The implant calls out, over UDP.
     Datagrams,
+    /// They do not: the implant does what it does by itself.
+    Silent,
 }
 
 const SHELL: &str = "remote-shell.";
@@ -160,6 +163,42 @@ pub const DRILLS: &[Drill] = &[
         rounds: 4,
         planted: true,
         act: implant::command_loop,
+    },
+    Drill {
+        name: "decoded-commands",
+        what: "a shell takes its commands from a program that decodes them",
+        rule: "decoded.run",
+        line: Line::Silent,
+        rounds: 0,
+        planted: false,
+        act: alone::decoded_commands,
+    },
+    Drill {
+        name: "foreign-memory",
+        what: "a process opens the memory of one that it did not start",
+        rule: "injection",
+        line: Line::Silent,
+        rounds: 0,
+        planted: false,
+        act: alone::foreign_memory,
+    },
+    Drill {
+        name: "port-scan",
+        what: "a process tries one port of this machine after the other",
+        rule: "scan",
+        line: Line::Silent,
+        rounds: 0,
+        planted: false,
+        act: alone::port_scan,
+    },
+    Drill {
+        name: "dns-channel",
+        what: "a process asks for many long names below one domain",
+        rule: "dns-channel",
+        line: Line::Silent,
+        rounds: 0,
+        planted: false,
+        act: alone::dns_channel,
     },
 ];
 

@@ -407,6 +407,7 @@ fields! {
     SensorFileTraits "sensor.file.traits" Keywords "What is telling about the file: `executable`, `setuid`, `deleted`, `tmpfs`, …";
     SensorHealthDetail "sensor.health.detail" Keyword "What changed, in words.";
     SensorHealthVerdict "sensor.health.verdict" Keyword "`healthy`, `degraded` or `blind`.";
+    SensorLineage "sensor.lineage" Keywords "On whose behalf the process works: `package_manager` (while it is at work), `web_service`, `database`, `scheduler`, `remote_login`.";
     SensorLostCount "sensor.lost.count" Long "How many events were lost.";
     SensorLostFrom "sensor.lost.from" Date "Begin of the time in which they were lost.";
     SensorLostKind "sensor.lost.kind" Keyword "Kind of the lost events.";

@@ -34,6 +34,7 @@ pub fn process(key: ProcessKey) -> Process {
         depth: 0,
         names: Names::default(),
         home: Home::default(),
+        lineage: Default::default(),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod field;
 pub mod file;
 pub mod flags;
 pub mod health;
+pub mod lineage;
 #[cfg(test)]
 pub mod made_up;
 pub mod network;

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::field::{Field, Fields, Value};
 use super::flags::{self, Names as BitNames};
+use super::lineage::Lineage;
 use super::object::{Kind, Object, STDIO};
 use super::{Label, Stamp, object, text};
 
@@ -224,6 +225,8 @@ pub struct Process {
     pub names: Names,
     /// Container, service; filled in by tracking.
     pub home: Home,
+    /// On whose behalf it works; filled in by tracking.
+    pub lineage: Lineage,
 }
 
 impl Process {
@@ -268,6 +271,7 @@ impl Process {
         fields.put_some(Field::ContainerId, self.home.container.as_deref());
         fields.put_some(Field::ContainerRuntime, self.home.runtime.as_deref());
         fields.put_some(Field::ServiceName, self.home.service.as_deref());
+        fields.put_list(Field::SensorLineage, self.lineage.words());
     }
 
     fn put_ids<'a>(&'a self, fields: &mut Fields<'a>) {

@@ -265,6 +265,7 @@ impl<'a> Raw<'a> {
             depth: 0,
             names: Default::default(),
             home: Default::default(),
+            lineage: Default::default(),
         }
     }
 }

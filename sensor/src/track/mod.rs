@@ -4,6 +4,7 @@
 pub mod cgroups;
 pub mod container;
 pub mod hash;
+mod lineage;
 pub mod names;
 pub mod path;
 pub mod processes;
@@ -25,6 +26,7 @@ use services::Services;
 use streams::Streams;
 use users::Users;
 
+use crate::event::lineage::Lineage;
 use crate::event::privilege::Target;
 use crate::event::process::{Ancestor, Home, Names, Process, ProcessKey, Program};
 use crate::event::{Action, Event};
@@ -134,6 +136,10 @@ impl Tracker {
             Action::Exec(exec) => {
                 self.processes
                     .exec(process.key, process.ppid, Arc::clone(&exec.program));
+                // Until this exec it was a worker, and the event tells of what it did as one.
+                if self.services.web_worker(process.key).is_some() {
+                    self.processes.is_of(process.key, Lineage::WEB_SERVICE);
+                }
                 if let Some(here) = &self.here {
                     here.hasher
                         .want(process.key.pid, &exec.executable, &exec.program);
@@ -306,6 +312,11 @@ impl Tracker {
         keep_hash(process.program.as_deref(), known.program.as_deref());
         process.program = known.program;
         process.depth = known.depth;
+        // What was recorded knew more than a recording of a part can tell.
+        process.lineage = match &self.here {
+            Some(_) => known.lineage | self.of_web(process.key),
+            None => process.lineage | known.lineage,
+        };
         process.parent_entity = known.parent.as_ref().map(|parent| self.entity(parent.key));
         let recorded = process.parent.take();
         process.parent = known.parent;
@@ -323,6 +334,13 @@ impl Tracker {
                 .cloned()
                 .or(known.home)
                 .unwrap_or_default();
+        }
+    }
+
+    fn of_web(&self, key: ProcessKey) -> Lineage {
+        match self.services.web_worker(key) {
+            Some(_) => Lineage::WEB_SERVICE,
+            None => Lineage::NONE,
         }
     }
 

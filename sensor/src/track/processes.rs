@@ -6,6 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
+use super::lineage::begun_by;
+use crate::event::lineage::Lineage;
 use crate::event::process::{Home, Parent, ProcessKey, Program};
 
 /// Longest chain of ancestors followed.
@@ -35,6 +37,8 @@ pub struct Known {
     pub depth: u16,
     /// Where it belongs.
     pub home: Option<Home>,
+    /// On whose behalf it works.
+    pub lineage: Lineage,
 }
 
 #[derive(Debug)]
@@ -43,8 +47,24 @@ struct Entry {
     program: Arc<Program>,
     home: Option<Home>,
     depth: u16,
+    /// What it and its ancestors began, but package managers.
+    lineage: Lineage,
+    /// The package manager that it descends from, or is. What that leaves behind when it ends
+    /// does not work for it any more.
+    package_manager: Option<ProcessKey>,
     /// It was there before any event.
     old: bool,
+}
+
+impl Entry {
+    /// It runs this program from now on.
+    fn begin(&mut self, key: ProcessKey, program: &Program) {
+        let begun = begun_by(program);
+        self.lineage |= begun.without(Lineage::PACKAGE_MANAGER);
+        if begun.has(Lineage::PACKAGE_MANAGER) {
+            self.package_manager = Some(key);
+        }
+    }
 }
 
 /// All processes known.
@@ -135,6 +155,7 @@ impl ProcessTable {
             self.fork(key, ppid, 0);
         }
         if let Some(entry) = self.entries.get_mut(&key) {
+            entry.begin(key, &program);
             entry.program = program;
         }
     }
@@ -166,6 +187,22 @@ impl ProcessTable {
             parent: self.parent(parent),
             depth: entry.depth,
             home: entry.home.clone(),
+            lineage: self.lineage(entry),
+        }
+    }
+
+    fn lineage(&self, entry: &Entry) -> Lineage {
+        let works = |of: &ProcessKey| self.live.get(&of.pid) == Some(of);
+        match entry.package_manager {
+            Some(of) if works(&of) => entry.lineage | Lineage::PACKAGE_MANAGER,
+            _ => entry.lineage,
+        }
+    }
+
+    /// A process is of a lineage, and so are those that it forks from now on.
+    pub fn is_of(&mut self, key: ProcessKey, lineage: Lineage) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.lineage |= lineage;
         }
     }
 
@@ -230,19 +267,21 @@ impl ProcessTable {
         home: Option<Home>,
     ) {
         self.make_room();
-        let depth = parent
-            .and_then(|parent| self.entries.get(&parent))
-            .map_or(0, |entry| (entry.depth + 1).min(DEPTH_MAX));
-        self.entries.insert(
-            key,
-            Entry {
-                parent,
-                program,
-                home,
-                depth,
-                old: false,
-            },
-        );
+        let above = parent.and_then(|parent| self.entries.get(&parent));
+        let mut entry = Entry {
+            parent,
+            depth: above.map_or(0, |above| (above.depth + 1).min(DEPTH_MAX)),
+            lineage: above.map_or(Lineage::NONE, |above| above.lineage),
+            package_manager: above.and_then(|above| above.package_manager),
+            program: Arc::clone(&program),
+            home,
+            old: false,
+        };
+        // A fork begins nothing that its parent has not begun.
+        if above.is_none_or(|above| !Arc::ptr_eq(&above.program, &program)) {
+            entry.begin(key, &program);
+        }
+        self.entries.insert(key, entry);
         if let Some(before) = self.live.insert(key.pid, key) {
             // Its end was not seen.
             self.ended.push_back(before);
@@ -292,6 +331,27 @@ mod tests {
         let child = table.describe(key(2, 5), 1);
         assert_eq!(child.program.unwrap().name(), Some("sh"));
         assert_eq!(child.parent.unwrap().program.name(), Some("init"));
+    }
+
+    #[test]
+    fn a_script_works_for_the_package_manager_until_that_ends() {
+        let mut table = ProcessTable::new(10);
+        table.exec(key(1, 1), 0, program("/usr/bin/dpkg"));
+        table.exec(key(2, 2), 1, program("/usr/bin/dash"));
+        let lineage = |table: &ProcessTable| table.describe(key(2, 2), 1).lineage;
+        assert_eq!(lineage(&table), Lineage::PACKAGE_MANAGER);
+        table.exit(key(1, 1));
+        assert_eq!(lineage(&table), Lineage::NONE);
+    }
+
+    #[test]
+    fn what_somebody_does_who_logged_in_from_afar_is_of_that_lineage() {
+        let mut table = ProcessTable::new(10);
+        table.exec(key(1, 1), 0, program("/usr/sbin/sshd"));
+        table.fork(key(2, 2), 1, 0);
+        table.exec(key(3, 3), 2, program("/usr/bin/bash"));
+        let lineage = table.describe(key(3, 3), 2).lineage;
+        assert_eq!(lineage, Lineage::REMOTE_LOGIN);
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! The table of Sigma's field names and how our events answer them: it drives matching, the
-//! verdict whether a rule can fire, and `docs/sigma.md`. How a value is read from an event is
+//! verdict whether a rule can fire, and `docs/sigma.md` (`fields/page.rs`). How a value is read from an event is
 //! in `record.rs`.
+
+mod page;
 
 use super::kind::{Kind, Shape};
 use crate::event::field::{ALL, Field, Type};
+
+pub use page::documentation;
 
 /// How a field of a rule is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,6 +90,7 @@ const SYSMON: &[Shape] = &[
     Shape::FileRename,
     Shape::FileAccess,
     Shape::DriverLoad,
+    Shape::Alert,
     Shape::AnyLinux,
 ];
 const FILES: &[Shape] = &[
@@ -409,6 +414,7 @@ pub fn exists(kind: Kind, field: Field) -> bool {
         "sensor.cgroup.",
         "sensor.audit.",
         "sensor.parent.",
+        "sensor.lineage",
         "container.",
         "service.name",
     ];
@@ -430,68 +436,4 @@ pub fn is_known(name: &str) -> bool {
     ROWS.iter().any(|row| row.name == name)
         || ARGUMENTS.contains(&name)
         || ALL.iter().any(|field| field.definition().name == name)
-}
-
-/// The documentation page, in Markdown.
-#[must_use]
-pub fn documentation() -> String {
-    let mut text = String::from(
-        "# Sigma rules\n\nWhich events a rule's `logsource` means, and what its fields are \
-         answered by. Beside the names here, every name of [fields.md](fields.md) can be used in \
-         every log source but auditd's, as far as the event has it; `product: linux, service: \
-         sensor` has those only, for every event there is. This page is made from \
-         `sensor/src/detect/sigma/fields.rs` by `cargo test` (set `UPDATE_DOCS=1`).\n",
-    );
-    for shape in Shape::ALL {
-        let kinds: Vec<Kind> = Kind::ALL
-            .iter()
-            .copied()
-            .filter(|kind| kind.shapes().contains(shape))
-            .collect();
-        text.push_str(&format!("\n## {}\n\n", shape.name()));
-        if *shape == Shape::Native {
-            text.push_str("Every event, by its own fields.\n");
-            continue;
-        }
-        let names: Vec<String> = kinds
-            .iter()
-            .map(|kind| format!("`{}`", kind.name()))
-            .collect();
-        text.push_str(&format!("Events: {}.\n\n", names.join(", ")));
-        text.push_str("| field of the rule | answered by |\n|---|---|\n");
-        for row in ROWS.iter().filter(|row| row.shapes.contains(shape)) {
-            if kinds.iter().any(|kind| source(*kind, row.source).is_some()) {
-                text.push_str(&format!("| `{}` | {} |\n", row.name, meaning(row.source)));
-            }
-        }
-        if *shape == Shape::AuditExecve {
-            text.push_str("| `a0` … `a31` | one of `process.args` |\n");
-        }
-    }
-    text
-}
-
-fn meaning(source: Source) -> String {
-    let names = |fields: &[Field]| -> String {
-        let names: Vec<String> = fields
-            .iter()
-            .map(|field| format!("`{}`", field.definition().name))
-            .collect();
-        names.join(" or ")
-    };
-    match source {
-        Source::Fields(fields) => names(fields),
-        Source::Own(Answer::CommandLine) => "`process.args`, joined with spaces, unquoted".into(),
-        Source::Own(Answer::ParentCommandLine) => {
-            "arguments of the parent, joined with spaces, unquoted".into()
-        }
-        Source::Own(Answer::Hashes) => "`SHA256=` and `process.hash.sha256`".into(),
-        Source::Own(Answer::NameType) => {
-            "`CREATE` for a new name, `DELETE` for a removed one, else `NORMAL`".into()
-        }
-        Source::Own(Answer::Words(words)) => format!("always `{}`", words.join("`, `")),
-        Source::Own(other) => format!("{other:?}"),
-        Source::SystemCall => "names of the system calls that lead to the event".into(),
-        Source::Initiated => "`true` for connects and sends, `false` for accepts".into(),
-    }
 }

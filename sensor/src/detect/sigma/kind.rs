@@ -69,7 +69,7 @@ kinds! {
     FileTruncate "file.truncate" [FileChange AuditSyscall AuditPath];
     FileMkdir "file.mkdir" [AuditSyscall AuditPath];
     Stream "file.stream" [AuditSyscall AuditPath];
-    Alert "alert" [];
+    Alert "alert" [Alert];
     Lost "sensor.lost" [];
     Health "sensor.health" [];
 }
@@ -200,6 +200,8 @@ pub enum Shape {
     FileAccess,
     /// Category `driver_load`.
     DriverLoad,
+    /// Category `alert`: what a behaviour or another rule found.
+    Alert,
     /// Service `auditd`, record type `SYSCALL`.
     AuditSyscall,
     /// Service `auditd`, record type `EXECVE`.
@@ -226,6 +228,7 @@ impl Shape {
         Self::FileRename,
         Self::FileAccess,
         Self::DriverLoad,
+        Self::Alert,
         Self::AuditSyscall,
         Self::AuditExecve,
         Self::AuditPath,
@@ -248,6 +251,7 @@ impl Shape {
             Self::FileRename => "category file_rename",
             Self::FileAccess => "category file_access",
             Self::DriverLoad => "category driver_load",
+            Self::Alert => "category alert",
             Self::AuditSyscall => "service auditd, SYSCALL",
             Self::AuditExecve => "service auditd, EXECVE",
             Self::AuditPath => "service auditd, PATH",
@@ -286,6 +290,7 @@ pub fn shapes(source: &LogSource) -> &'static [Shape] {
             "file_rename" => &[Shape::FileRename],
             "file_access" => &[Shape::FileAccess],
             "driver_load" => &[Shape::DriverLoad],
+            "alert" => &[Shape::Alert],
             _ => &[],
         },
         _ => &[],

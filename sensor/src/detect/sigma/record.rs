@@ -10,6 +10,7 @@ use rsigma_eval::EventValue;
 use super::fields::Answer;
 use super::kind::Kind;
 use crate::event::field::{Field, Fields, Value};
+use crate::event::file::ChangeKind;
 use crate::event::network::Flow;
 use crate::event::process::{Process, Program};
 use crate::event::{Action, Endpoint, Event};
@@ -131,12 +132,18 @@ impl<'e> EventRecord<'e> {
             Action::FileAccess(access) => match field {
                 Field::FilePath => Some(borrowed(Some(&*access.path))),
                 Field::FileName => Some(borrowed(file_name(&access.path))),
+                // Never had: not worth the whole list.
+                Field::SensorFilePreviousPath | Field::FileTargetPath => Some(None),
                 _ => None,
             },
             Action::FileChange(change) => match field {
                 Field::FilePath => Some(borrowed(Some(&*change.path().path))),
                 Field::FileName => Some(borrowed(file_name(&change.path().path))),
                 Field::FileTargetPath => Some(borrowed(change.text.as_deref())),
+                Field::SensorFilePreviousPath => {
+                    let moved = change.kind == ChangeKind::Rename;
+                    Some(borrowed(moved.then_some(&*change.name.path)))
+                }
                 _ => None,
             },
             Action::TcpConnect(connect) | Action::UdpConnect(connect) => {
@@ -184,6 +191,7 @@ impl<'e> EventRecord<'e> {
             Field::ProcessParentName => borrowed(parent.and_then(|parent| parent.program.name())),
             Field::ServiceName => borrowed(process.home.service.as_deref()),
             Field::ContainerId => borrowed(process.home.container.as_deref()),
+            Field::SensorLineage => list(process.lineage.words()),
             _ => return Err(()),
         })
     }

@@ -6,6 +6,7 @@ use super::row::{Device, Digits, Octal, Row, Wall};
 use super::{ParseError, object, words};
 use crate::event::field::Field;
 use crate::event::flags;
+use crate::event::lineage::Lineage;
 use crate::event::object::STDIO;
 use crate::event::process::{
     Ancestor, Carried, EXEC, EXIT, Exec, Exit, FORK, FileIdentity, Home, Ids, MEMFD, MEMFD_FLAGS,
@@ -66,6 +67,7 @@ pub(super) fn process(row: &Row<'_>, time: Stamp) -> Result<Option<Process>, Par
             runtime: row.find(Field::ContainerRuntime)?,
             service: row.find(Field::ServiceName)?,
         },
+        lineage: Lineage::of_words(row.words(Field::SensorLineage)?),
     }))
 }
 

@@ -13,6 +13,7 @@ mod files;
 mod sockets;
 mod system;
 
+use crate::event::lineage::Lineage;
 use crate::event::object::{InetSocket, Kind, Object};
 use crate::event::process::{
     Ancestor, Carried, Exec, Exit, FileIdentity, Home, Ids, Memfd, Names, Namespaces, Parent,
@@ -175,8 +176,9 @@ fn process() -> BoxedStrategy<Process> {
         names(),
         home(),
     );
-    (kernel, tracked, any::<u64>())
-        .prop_map(|(kernel, tracked, cgroup_id)| {
+    let lineage = prop::collection::vec(select(vec!["package_manager", "web_service"]), 0..3);
+    (kernel, tracked, any::<u64>(), lineage)
+        .prop_map(|(kernel, tracked, cgroup_id, lineage)| {
             let (start, numbers, ids, capabilities, options, comm) = kernel;
             let [tid, ppid, ns_pid, session, mnt, pid, net, user] = numbers;
             let (login_uid, audit_session, tty) = options;
@@ -212,6 +214,7 @@ fn process() -> BoxedStrategy<Process> {
                 depth: 0,
                 names,
                 home,
+                lineage: Lineage::of_words(lineage),
             }
         })
         .boxed()

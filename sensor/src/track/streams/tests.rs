@@ -50,6 +50,7 @@ fn event(pid: u32, ppid: u32, action: Action) -> Event {
             depth: 0,
             names: Default::default(),
             home: Default::default(),
+            lineage: Default::default(),
         }),
         action,
     }
