@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("probe", &["event", "detached"]),
     ("track", &["event", "detached"]),
-    ("detect", &["event", "track"]),
+    ("content", &["event"]),
+    ("detect", &["event", "track", "content"]),
     ("export", &["event"]),
     ("detached", &[]),
 ];

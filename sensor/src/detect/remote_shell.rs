@@ -384,6 +384,7 @@ fn finding(
             direction: connection.direction,
         }),
         file: None,
+        content: None,
         evidence,
         about: suspect.process.clone(),
     }
