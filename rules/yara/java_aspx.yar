@@ -113,7 +113,7 @@ rule aspx_request_to_command
         attack = "T1505.003 T1059 persistence execution"
         false_positives = "administration pages"
     strings:
-        $page = /<%@\s?(Page|WebHandler|WebService)|runat\s?=\s?["']?server/ nocase
+        $page = /<%\s?@\s?(Page|WebHandler|WebService)|runat\s?=\s?["']?server/ nocase
         $input = /\bRequest\s?(\.\s?(Form|QueryString|Params|Item|Headers|Cookies|InputStream)|\[)|<asp:TextBox/ nocase
         $start = /\bProcess\s?\.\s?Start\s?\(|ProcessStartInfo|CreateObject\s?\(\s?["']w?script\.shell/ nocase
         $shell = /cmd\.exe|powershell|\/bin\/(ba)?sh|\.Arguments\s?=|WScript\.Shell/ nocase
@@ -149,7 +149,7 @@ rule aspx_request_to_assembly
         attack = "T1505.003 T1620 persistence defense-evasion"
         false_positives = "none known"
     strings:
-        $page = /<%@\s?(Page|WebHandler|WebService)|runat\s?=\s?["']?server/ nocase
+        $page = /<%\s?@\s?(Page|WebHandler|WebService)|runat\s?=\s?["']?server/ nocase
         $input = /\bRequest\s?(\.\s?(Form|QueryString|Params|Item|Headers|InputStream|BinaryRead|Files)|\[)/ nocase
         $load = /Assembly[^;\n]{0,40}\bLoad\b|GetMethod\s?\(\s?["']Load["']/
         $make = /CreateInstance|\.Equals\s?\(|RijndaelManaged|CreateDecryptor/
