@@ -230,7 +230,7 @@ rule php_behinder
         $body = "php://input"
         $decrypt = /openssl_decrypt\s?\(|\^\s?\$\w{1,12}\s?\[\s?\$\w{1,6}\s?\+\s?1\s?&\s?15\s?\]/
         $run = /(^|[^\w>$])(eval|assert)\s?\(\s?\$|function\s__invoke\s?\(|call_user_func/
-        $key = "e45e329feb5d925b"
+        $key = /e45e329feb5d925[b]/
     condition:
         filesize < 20KB and (($body and $decrypt and $run) or ($key and ($body or $decrypt)))
 }
@@ -248,7 +248,7 @@ rule php_godzilla
         $xor = /\[\s?\$\w{1,6}\s?\+\s?1\s?&\s?15\s?\]/
         $kept = /\$_SESSION\s?\[\s?\$\w{1,20}\s?\]/
         $run = /(^|[^\w>$])(eval|assert)\s?\(|call_user_func|new\s\$/
-        $key = "3c6e0b8a9c15224a"
+        $key = /3c6e0b8a9c15224[a]/
         $md5 = /substr\s?\(\s?md5\s?\(\s?\$\w{1,12}\s?\.\s?\$\w{1,12}\s?\)\s?,\s?0\s?,\s?16\s?\)/
     condition:
         filesize < 20KB and (($xor and $kept and $run) or ($xor and $md5) or ($key and $xor))

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::content;
 use crate::content::scanner::Settings;
 use crate::content::source::Sources;
-use crate::content;
 use crate::export::writer::{Output, Schema};
 use crate::probe::filters::{PathRules, Rules, Watch};
 

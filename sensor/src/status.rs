@@ -1,8 +1,8 @@
 //! What the running sensor knows of itself: which hooks serve what, the account, its limits.
 //! Shared by the pipeline, which keeps it current, and by those who are asked for it.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use serde::Serialize;

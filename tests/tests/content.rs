@@ -74,7 +74,13 @@ fn execute(directory: &TempDir, name: &str, mark: &str) {
     )
     .unwrap();
     // Where it is one of many in one file (busybox), it goes by its first argument.
-    assert!(Command::new(&program).arg0("true").status().unwrap().success());
+    assert!(
+        Command::new(&program)
+            .arg0("true")
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 /// Sends a signal to the scanner.
@@ -100,7 +106,11 @@ fn a_program_from_elsewhere_with_a_mark_in_it_is_an_alert_that_names_it() {
     }
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("rules")).unwrap();
-    fs::write(directory.path().join("rules/a.yar"), rule("marked", "mark-of-a-test-1")).unwrap();
+    fs::write(
+        directory.path().join("rules/a.yar"),
+        rule("marked", "mark-of-a-test-1"),
+    )
+    .unwrap();
     let mut sensor = start(&directory, "");
     execute(&directory, "clean", "nothing");
     execute(&directory, "odd", "mark-of-a-test-1");
@@ -116,7 +126,11 @@ fn a_program_from_elsewhere_with_a_mark_in_it_is_an_alert_that_names_it() {
     let finished = sensor.stop().unwrap();
     assert!(finished.balances());
     let own = |event: &&Value| text(event, "process.thread.name").starts_with("content-scan");
-    assert_eq!(finished.events.iter().filter(own).count(), 0, "alarmed about itself");
+    assert_eq!(
+        finished.events.iter().filter(own).count(),
+        0,
+        "alarmed about itself"
+    );
 }
 
 #[test]
@@ -126,7 +140,11 @@ fn a_helper_that_is_killed_is_replaced_and_files_are_scanned_again() {
     }
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("rules")).unwrap();
-    fs::write(directory.path().join("rules/a.yar"), rule("marked", "mark-of-a-test-2")).unwrap();
+    fs::write(
+        directory.path().join("rules/a.yar"),
+        rule("marked", "mark-of-a-test-2"),
+    )
+    .unwrap();
     let mut sensor = start(&directory, "");
     let before = signal_helper(&mut sensor, libc::SIGKILL);
     eventually("no new helper", || {
@@ -146,7 +164,11 @@ fn a_helper_that_hangs_is_given_up_and_the_file_is_named() {
     }
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("rules")).unwrap();
-    fs::write(directory.path().join("rules/a.yar"), rule("marked", "mark-of-a-test-3")).unwrap();
+    fs::write(
+        directory.path().join("rules/a.yar"),
+        rule("marked", "mark-of-a-test-3"),
+    )
+    .unwrap();
     let mut sensor = start(&directory, "");
     signal_helper(&mut sensor, libc::SIGSTOP);
     execute(&directory, "first", "anything");
@@ -171,15 +193,23 @@ fn new_rules_are_taken_while_it_runs_and_a_broken_set_is_not() {
     fs::write(rules.join("a.yar"), rule("first", "mark-of-a-test-4")).unwrap();
     let mut sensor = start(&directory, "");
 
-    fs::write(rules.join("b.yar"), "rule broken {\n  condition: $nowhere\n}\n").unwrap();
+    fs::write(
+        rules.join("b.yar"),
+        "rule broken {\n  condition: $nowhere\n}\n",
+    )
+    .unwrap();
     sensor.hang_up();
-    eventually("the broken set is not refused", || count(&mut sensor, "refused") == 1);
+    eventually("the broken set is not refused", || {
+        count(&mut sensor, "refused") == 1
+    });
     execute(&directory, "one", "mark-of-a-test-4");
     alert_of(&mut sensor, "first");
 
     fs::write(rules.join("b.yar"), rule("second", "mark-of-a-test-5")).unwrap();
     sensor.hang_up();
-    eventually("the new set is not taken", || count(&mut sensor, "rules") == 2);
+    eventually("the new set is not taken", || {
+        count(&mut sensor, "rules") == 2
+    });
     execute(&directory, "two", "mark-of-a-test-5");
     alert_of(&mut sensor, "second");
     assert!(sensor.stop().unwrap().balances());
@@ -192,7 +222,11 @@ fn only_the_beginning_of_a_large_file_is_looked_at_and_that_is_counted() {
     }
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("rules")).unwrap();
-    fs::write(directory.path().join("rules/a.yar"), rule("marked", "mark-of-a-test-6")).unwrap();
+    fs::write(
+        directory.path().join("rules/a.yar"),
+        rule("marked", "mark-of-a-test-6"),
+    )
+    .unwrap();
     let mut sensor = start(&directory, "max_size = 1024\n");
     execute(&directory, "odd", "mark-of-a-test-6");
     eventually("it is not looked at", || count(&mut sensor, "too_big") >= 1);
@@ -205,7 +239,11 @@ fn only_the_beginning_of_a_large_file_is_looked_at_and_that_is_counted() {
 fn the_helper_has_no_privileges_and_ends_with_the_sensor() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("rules")).unwrap();
-    fs::write(directory.path().join("rules/a.yar"), rule("marked", "mark-of-a-test-7")).unwrap();
+    fs::write(
+        directory.path().join("rules/a.yar"),
+        rule("marked", "mark-of-a-test-7"),
+    )
+    .unwrap();
     let mut sensor = start(&directory, "");
     let helper = count(&mut sensor, "helper");
     let status = fs::read_to_string(format!("/proc/{helper}/status")).unwrap();

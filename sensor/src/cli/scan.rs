@@ -123,7 +123,9 @@ impl Scan {
             };
             for entry in entries.flatten() {
                 let path = entry.path();
-                let Ok(kind) = entry.file_type() else { continue };
+                let Ok(kind) = entry.file_type() else {
+                    continue;
+                };
                 if kind.is_dir() {
                     let is_made_up = PASSED_OVER.iter().any(|made_up| path == Path::new(made_up));
                     if is_made_up {

@@ -160,7 +160,11 @@ pub struct Renewer(Arc<Shared>);
 impl Renewer {
     /// Hands over other rules: all of them or, when one cannot be used, none.
     pub fn renew(&self, settings: Settings) {
-        let mut slot = self.0.renewal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self
+            .0
+            .renewal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *slot = Some(settings);
     }
 }
@@ -334,7 +338,10 @@ impl Worker {
                     tracing::warn!(problem, "a YARA rule file cannot be used");
                 }
                 for lack in helper.lacks() {
-                    tracing::warn!(lack, "the content scanner is less confined than it should be");
+                    tracing::warn!(
+                        lack,
+                        "the content scanner is less confined than it should be"
+                    );
                 }
                 self.adopt(helper);
             }
@@ -349,7 +356,9 @@ impl Worker {
         let counters = &self.shared.counters;
         let rules = helper.cards().len() as u64;
         counters.rules.store(rules, Ordering::Relaxed);
-        counters.helper.store(helper.pid().into(), Ordering::Relaxed);
+        counters
+            .helper
+            .store(helper.pid().into(), Ordering::Relaxed);
         self.helper = Some(helper);
     }
 
@@ -369,7 +378,10 @@ impl Worker {
         self.settings.size_max = settings.size_max;
         let refused = match Helper::start(&settings.sources) {
             Ok(helper) if helper.problems().is_empty() => {
-                tracing::info!(rules = helper.cards().len(), "the YARA rules are those on disk now");
+                tracing::info!(
+                    rules = helper.cards().len(),
+                    "the YARA rules are those on disk now"
+                );
                 self.settings = settings;
                 self.known = Known::default();
                 return self.adopt(helper);
@@ -378,7 +390,10 @@ impl Worker {
             Err(error) => vec![error.to_string()],
         };
         for problem in refused {
-            tracing::error!(problem, "a YARA rule cannot be used; the old rules stay in force");
+            tracing::error!(
+                problem,
+                "a YARA rule cannot be used; the old rules stay in force"
+            );
         }
         count(&self.shared.counters.refused);
     }
@@ -397,7 +412,11 @@ impl Worker {
         let started = Instant::now();
         let outcome = self.scan(&opened, &counters);
         if let Err(why) = &outcome {
-            tracing::warn!(path = &*job.path, reason = why.words(), "a file was not scanned");
+            tracing::warn!(
+                path = &*job.path,
+                reason = why.words(),
+                "a file was not scanned"
+            );
         }
         tracing::trace!(path = &*job.path, elapsed = ?started.elapsed(), "scanned");
         let found = outcome?;

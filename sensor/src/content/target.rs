@@ -74,7 +74,10 @@ pub fn open(target: &Target, path: &str) -> Result<Opened, Unscanned> {
     let (places, inode) = match target {
         Target::Executed { pid, file } => {
             let exe = PathBuf::from(format!("/proc/{pid}/exe"));
-            (vec![(exe, true), (path.to_owned(), false)], Some(file.inode))
+            (
+                vec![(exe, true), (path.to_owned(), false)],
+                Some(file.inode),
+            )
         }
         Target::Written { pid, file } => {
             let inside = Path::new("/proc").join(pid.to_string()).join("root");
@@ -118,7 +121,8 @@ pub fn open_plain(path: &Path, follow: bool) -> io::Result<Option<Opened>> {
 
 /// Where packages put what they install, and nobody else much.
 const PACKAGED: &[&str] = &[
-    "/usr/", "/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/opt/", "/snap/", "/nix/",
+    "/usr/", "/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/opt/", "/snap/",
+    "/nix/",
 ];
 /// In there, but for what administrators put up by hand.
 const LOCAL: &str = "/usr/local/";
@@ -157,8 +161,14 @@ mod tests {
         let inode = fs::metadata(&path).unwrap().ino();
         let name = path.to_str().unwrap();
         assert_eq!(open(&written(inode), name).unwrap().state.size, 1);
-        assert_eq!(open(&written(inode + 1), name).unwrap_err(), Unscanned::Gone);
-        assert_eq!(open(&written(inode), "/nonexistent").unwrap_err(), Unscanned::Gone);
+        assert_eq!(
+            open(&written(inode + 1), name).unwrap_err(),
+            Unscanned::Gone
+        );
+        assert_eq!(
+            open(&written(inode), "/nonexistent").unwrap_err(),
+            Unscanned::Gone
+        );
     }
 
     #[test]

@@ -210,6 +210,9 @@ mod tests {
     fn a_frame_longer_than_any_is_refused_before_it_has_come() {
         let mut frames = Frames::default();
         frames.push(&u32::MAX.to_le_bytes());
-        assert!(matches!(frames.next::<Report>(), Err(WireError::TooLong(_))));
+        assert!(matches!(
+            frames.next::<Report>(),
+            Err(WireError::TooLong(_))
+        ));
     }
 }

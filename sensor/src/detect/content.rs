@@ -122,7 +122,10 @@ impl Contents {
             pid: process.key.pid,
             file: file.clone(),
         };
-        Some((target, exec.program.executable.as_deref().unwrap_or_default()))
+        Some((
+            target,
+            exec.program.executable.as_deref().unwrap_or_default(),
+        ))
     }
 
     /// What was found meanwhile.
@@ -137,11 +140,7 @@ impl Contents {
     }
 }
 
-fn written<'e>(
-    event: &'e Event,
-    process: &Process,
-    host: &Tracker,
-) -> Option<(Target, &'e str)> {
+fn written<'e>(event: &'e Event, process: &Process, host: &Tracker) -> Option<(Target, &'e str)> {
     let (path, file) = given_content(event)?;
     if file.is_some_and(|file| file.size == 0 || file.mode & libc::S_IFMT != libc::S_IFREG) {
         return None;
@@ -149,8 +148,8 @@ fn written<'e>(
     let in_root = host.services().is_in_web_root(path);
     let is_script = is_script(path);
     // Most files are neither, which is decided without asking who wrote them.
-    let is_wanted = (in_root && is_script)
-        || ((in_root || is_script) && is_of_web(process.key, host));
+    let is_wanted =
+        (in_root && is_script) || ((in_root || is_script) && is_of_web(process.key, host));
     let target = Target::Written {
         pid: process.key.pid,
         file: file.cloned(),
@@ -172,13 +171,16 @@ fn finding(answer: Answer) -> Option<Finding> {
             let sure = worst.card.confidence;
             let message = matched(&did, &found);
             let cause = Cause::Rule(worst.card.rule());
-            (cause, severity, sure, message, Some(Box::new(content(found))))
+            (
+                cause,
+                severity,
+                sure,
+                message,
+                Some(Box::new(content(found))),
+            )
         }
         Err(why) => {
-            let is_odd = matches!(
-                why,
-                Unscanned::Died | Unscanned::Hung | Unscanned::TimedOut
-            );
+            let is_odd = matches!(why, Unscanned::Died | Unscanned::Hung | Unscanned::TimedOut);
             let message = format!("{did}, which was not scanned: {}", why.words());
             is_odd.then_some((NOT_SCANNED.into(), Severity::Low, None, message, None))?
         }

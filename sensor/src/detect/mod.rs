@@ -196,7 +196,10 @@ impl Detector {
 /// Whether the sensor itself starts a process: that of the content scanner, by a way that would
 /// look strange of anybody else.
 fn is_our_helper(event: &Event) -> bool {
-    let parent = event.process.as_ref().and_then(|process| process.parent.as_ref());
+    let parent = event
+        .process
+        .as_ref()
+        .and_then(|process| process.parent.as_ref());
     matches!(event.action, Action::Exec(_))
         && parent.is_some_and(|parent| parent.key.pid == std::process::id())
 }

@@ -53,7 +53,10 @@ fn every_rule_fires_on_its_samples_and_not_on_the_others() {
                 String::from_utf8_lossy(&sample.content)
             );
             // What must not fire a rule is good as a whole.
-            assert!(sample.fires || matched.is_empty(), "{file}:{number}: {matched:?}");
+            assert!(
+                sample.fires || matched.is_empty(),
+                "{file}:{number}: {matched:?}"
+            );
             tried.entry(sample.rule).or_default()[usize::from(sample.fires)] += 1;
         }
     }
@@ -67,12 +70,21 @@ fn every_rule_fires_on_its_samples_and_not_on_the_others() {
 fn every_rule_says_what_it_is_how_bad_and_what_looks_alike() {
     for card in builtin().cards() {
         assert!(card.file.starts_with(ORIGIN));
-        assert!(!card.title.is_empty() && !card.description.is_empty(), "{card:?}");
+        assert!(
+            !card.title.is_empty() && !card.description.is_empty(),
+            "{card:?}"
+        );
         assert!(!card.false_positives.is_empty(), "{card:?}");
         assert!(Severity::from_name(&card.severity).is_some(), "{card:?}");
-        assert!(card.confidence.is_some_and(|percent| percent > 0), "{card:?}");
+        assert!(
+            card.confidence.is_some_and(|percent| percent > 0),
+            "{card:?}"
+        );
         let rule = card.rule();
-        assert!(!rule.techniques.is_empty() && !rule.tactics.is_empty(), "{card:?}");
+        assert!(
+            !rule.techniques.is_empty() && !rule.tactics.is_empty(),
+            "{card:?}"
+        );
     }
 }
 
@@ -84,7 +96,10 @@ fn what_is_wrong_with_a_rule_file_is_said_with_its_line_and_leaves_the_others() 
     };
     let good = "rule good { condition: true }";
     let (engine, problems) = Engine::compile(&[
-        file("broken.yar", "rule a { condition: true }\nrule b {\n  condition: $nowhere\n}"),
+        file(
+            "broken.yar",
+            "rule a { condition: true }\nrule b {\n  condition: $nowhere\n}",
+        ),
         file("include.yar", "include \"/etc/passwd\""),
         file("good.yar", good),
     ]);
@@ -122,7 +137,9 @@ fn a_private_rule_is_not_reported_but_counts_for_others() {
 fn missed(variants: &[String]) -> Vec<&String> {
     let mut engine = builtin();
     let is_missed = |variant: &&String| {
-        judge(&mut engine, variant.as_bytes()).1.is_none_or(|worst| worst < Severity::High)
+        judge(&mut engine, variant.as_bytes())
+            .1
+            .is_none_or(|worst| worst < Severity::High)
     };
     variants.iter().filter(is_missed).collect()
 }
@@ -138,7 +155,13 @@ fn php_one_liners_are_found_whatever_their_parts() {
     let code = [["ev", "al"].concat(), ["ass", "ert"].concat()];
     let command = ["sys,tem", "shell_,exec", "pass,thru", "po,pen", "ex,ec"]
         .map(|name| name.replace(',', ""));
-    let through = ["{}", "base64_decode({})", "@gzinflate(base64_decode({}))", "stripslashes({})", "strrev(str_rot13({}))"];
+    let through = [
+        "{}",
+        "base64_decode({})",
+        "@gzinflate(base64_decode({}))",
+        "stripslashes({})",
+        "strrev(str_rot13({}))",
+    ];
     let mut variants = Vec::new();
     for input in &input {
         for through in through {
@@ -171,40 +194,77 @@ fn pages_in_other_languages_are_found_whatever_their_parts() {
     let aspx = |body: &str| page("@ Page Language=\"C#\"") + &page(body);
     let run = ["getRuntime().ex", "ec("].concat();
     let mut variants = Vec::new();
-    for input in ["getParameter(\"c\")", "getHeader(\"X-C\")", "getReader().readLine()"] {
+    for input in [
+        "getParameter(\"c\")",
+        "getHeader(\"X-C\")",
+        "getReader().readLine()",
+    ] {
         variants.push(page(&format!("Runtime.{run}request.{input});")));
-        variants.push(page(&format!("String c = request.{input}; new ProcessBuilder(\"sh\", \"-c\", c).start();")));
+        variants.push(page(&format!(
+            "String c = request.{input}; new ProcessBuilder(\"sh\", \"-c\", c).start();"
+        )));
         variants.push(page(&format!(
             "java.lang.reflect.Method m = ClassLoader.class.getDeclaredMethod(\"define{}\", byte[].class, int.class, int.class); byte[] b = java.util.Base64.getDecoder().decode(request.{input});",
             "Class"
         )));
         variants.push(page(&format!("Class.forName(\"java.lang.Runtime\").getMethod(\"ex{}\", String.class).invoke(r, request.{input});", "ec")));
     }
-    for input in ["Request[\"c\"]", "Request.Form[\"c\"]", "Request.QueryString[\"c\"]", "Request.Headers[\"c\"]"] {
-        variants.push(aspx(&format!("var p = new ProcessStartInfo(\"cmd.exe\", \"/c \" + {input}); Process.St{}(p);", "art")));
-        variants.push(aspx(&format!("Assembly.Lo{}(Convert.FromBase64String({input})).CreateInstance(\"U\").Equals(this);", "ad")));
+    for input in [
+        "Request[\"c\"]",
+        "Request.Form[\"c\"]",
+        "Request.QueryString[\"c\"]",
+        "Request.Headers[\"c\"]",
+    ] {
+        variants.push(aspx(&format!(
+            "var p = new ProcessStartInfo(\"cmd.exe\", \"/c \" + {input}); Process.St{}(p);",
+            "art"
+        )));
+        variants.push(aspx(&format!(
+            "Assembly.Lo{}(Convert.FromBase64String({input})).CreateInstance(\"U\").Equals(this);",
+            "ad"
+        )));
     }
     for word in ["ev,al", "exec,ute", "Execute,Global"] {
         let word = word.replace(',', "");
         variants.push(page(&format!("{word} request(\"c\")")));
         variants.push(page(&format!("{word}(request.form(\"c\"))")));
     }
-    for input in ["request.args['c']", "request.form.get('c')", "request.values['c']", "request.headers.get('X')", "request.GET['c']"] {
-        for sink in ["os.po,pen", "os.sys,tem", "subprocess.check_,output", "ev,al"] {
+    for input in [
+        "request.args['c']",
+        "request.form.get('c')",
+        "request.values['c']",
+        "request.headers.get('X')",
+        "request.GET['c']",
+    ] {
+        for sink in [
+            "os.po,pen",
+            "os.sys,tem",
+            "subprocess.check_,output",
+            "ev,al",
+        ] {
             let sink = sink.replace(',', "");
             variants.push(format!("    return {sink}({input})\n"));
             variants.push(format!("    c = {input}\n    return {sink}(c)\n"));
         }
     }
-    for input in ["req.query.c", "req.body.c", "req.headers['x']", "req.params.c"] {
+    for input in [
+        "req.query.c",
+        "req.body.c",
+        "req.headers['x']",
+        "req.params.c",
+    ] {
         for sink in ["ex,ec", "exec,Sync", "sp,awn", "ev,al"] {
             let sink = sink.replace(',', "");
-            variants.push(format!("app.all('/', (req, res) => res.send(String({sink}({input}))))"));
+            variants.push(format!(
+                "app.all('/', (req, res) => res.send(String({sink}({input}))))"
+            ));
         }
     }
     for sink in ["sys,tem", "ex,ec", "ev,al"] {
         let sink = sink.replace(',', "");
-        variants.push(format!("#!/usr/bin/perl\nuse CGI;\nmy $q = CGI->new;\n{sink}($q->param('c'));\n"));
+        variants.push(format!(
+            "#!/usr/bin/perl\nuse CGI;\nmy $q = CGI->new;\n{sink}($q->param('c'));\n"
+        ));
         variants.push(format!("get '/' do\n  {sink}(params[:c])\nend\n"));
     }
     let missed = missed(&variants);

@@ -44,7 +44,11 @@ pub(super) fn block(event: &Event, alert: &Alert, style: Style) -> String {
     if let Some(file) = &alert.file {
         add("file", &clean(file));
     }
-    if let Some(hash) = alert.content.as_ref().and_then(|content| content.sha256.as_deref()) {
+    if let Some(hash) = alert
+        .content
+        .as_ref()
+        .and_then(|content| content.sha256.as_deref())
+    {
         add("sha256", hash);
     }
     if alert.repeats > 0 {
