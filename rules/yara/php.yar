@@ -11,10 +11,12 @@ rule php_request_to_code
         attack = "T1505.003 T1059 persistence execution"
         false_positives = "teaching material on injection"
     strings:
-        $sink = /(^|[^\w>$])(eval|assert)\s{0,8}\([^;]{0,120}(\$_(GET|POST|REQUEST|COOKIE|SERVER|FILES)\b|\$\{\s?['"]_(GET|POST|REQUEST|COOKIE)|filter_input\s?\(|getallheaders\s?\(|apache_request_headers\s?\(|['"]php:\/\/input)/ nocase
+        $eval = /(^|[^\w>$])eval\s{0,8}\([^;]{0,120}(\$_(GET|POST|REQUEST|COOKIE|SERVER|FILES)\b|\$\{\s?['"]_(GET|POST|REQUEST|COOKIE)|filter_input\s?\(|getallheaders\s?\(|apache_request_headers\s?\(|['"]php:\/\/input)/ nocase
+        // Others than these ask something of the input, as assert is meant to.
+        $assert = /(^|[^\w>$])assert\s{0,8}\(\s?@?((base64_decode|str_rot13|stripc?slashes|strrev|(raw)?urldecode|hex2bin|trim|gz\w{5,10}|implode|join|pack|convert_uudecode|file_get_contents|html_entity_decode|end|reset|current|pos)\s?\(\s?@?){0,5}['"]?\s?(\$_(GET|POST|REQUEST|COOKIE|SERVER|FILES)\b|\$\{\s?['"]_(GET|POST|REQUEST|COOKIE)|filter_input\s?\(|getallheaders\s?\(|apache_request_headers\s?\(|['"]php:\/\/input)/ nocase
         $php = "<?"
     condition:
-        $php and $sink
+        $php and any of ($eval, $assert)
 }
 
 rule php_request_to_command
@@ -46,12 +48,13 @@ rule php_function_named_by_request
     strings:
         $direct = /[^\w'"\\]@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{][^\]}\n]{1,40}[\]}]\(\s?[@$'")\[]/ nocase
         $braces = /\$\{\s?['"]_(GET|POST|REQUEST|COOKIE)['"]\s?\}\s?[\[{][^\]}\n]{1,30}[\]}]\s?\(/ nocase
-        $made = /\bnew\s{1,4}(ReflectionFunction\s?\(\s?)?@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{]/ nocase
+        $reflected = /\bnew\s{1,4}\\?ReflectionFunction\s?\(\s?@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{]/ nocase
+        $made = /\bnew\s{1,4}@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{]/ nocase
         $called = /\b(call_user_func(_array)?|array_map|register_shutdown_function|forward_static_call(_array)?)\s{0,4}\(\s{0,4}@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{]/ nocase
         $second = /\b(array_filter|array_walk|usort|uasort|uksort|array_reduce|iterator_apply|array_udiff|array_diff_ukey|array_intersect_ukey)\s{0,4}\([^;]{1,90},\s{0,4}@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{]/ nocase
         $php = "<?"
     condition:
-        $php and any of ($direct, $braces, $made, $called, $second)
+        $php and (any of ($direct, $braces, $reflected, $called, $second) or ($made and filesize < 3KB))
 }
 
 rule php_callback_runs_request
@@ -102,13 +105,14 @@ rule php_request_kept_then_run
         false_positives = "small scripts of an administrator's own that run commands"
     strings:
         $taken = /\$\w{1,30}\s{0,4}=\s{0,4}@?([a-z_0-9]{3,20}\s?\(\s?){0,3}(\$_(GET|POST|REQUEST|COOKIE)\s?[\[{]|\$_SERVER\s?\[\s?['"]HTTP_|filter_input\s?\(\s?INPUT_(GET|POST|COOKIE)|['"]php:\/\/input)/ nocase
-        $run = /(^|[^\w>:$])(eval|assert|system|shell_exec|passthru|popen|proc_open|pcntl_exec|exec|create_function)\s{0,4}\([^;$'"]{0,20}(['"][^'";]{0,20}['"]\s?[.,]\s?)?\$\w{1,30}/ nocase
+        $run = /(^|[^\w>:$])(eval|system|shell_exec|passthru|popen|proc_open|pcntl_exec|exec|create_function)\s{0,4}\([^;$'"]{0,20}(['"][^'";]{0,20}['"]\s?[.,]\s?)?\$\w{1,30}/ nocase
+        $assert = /(^|[^\w>:$])assert\s{0,4}\(\s?@?\$\w{1,30}\s?\)/ nocase
         $ticks = /(=|echo|print|return)\s{0,4}`\s?\$\w{1,30}[^`\n]{0,20}`/
         $called = /(^|[^\w>:$\\'"])@?\$\w{1,30}\s?\(\s?@?\$(\w{1,30}|_(GET|POST|REQUEST|COOKIE)\s?[\[{][^\]}\n]{1,30}[\]}])\s?[),;]/
         $made = /\bnew\s\$\w{1,30}\s?\(\s?\$\w{1,30}/
         $php = "<?"
     condition:
-        filesize < 3KB and $php and $taken and any of ($run, $ticks, $called, $made)
+        filesize < 3KB and $php and $taken and any of ($run, $assert, $ticks, $called, $made)
 }
 
 rule php_includes_request
@@ -125,7 +129,7 @@ rule php_includes_request
         $stream = /(^|[^\w>$'"])(include|require)(_once)?[\s(]{1,4}['"](data:[^'"\n]{0,30}|php:\/\/input|https?:\/\/)['"]?[^;\n]{0,40};/ nocase
         $php = "<?"
     condition:
-        filesize < 64KB and $php and any of them and ($path or $stream)
+        filesize < 8KB and $php and any of ($path, $stream)
 }
 
 rule php_writes_request

@@ -27,7 +27,7 @@ rule python_request_kept_then_run
         false_positives = "small tools of an administrator's own"
     strings:
         $taken = /\w{1,30}\s?=\s?[^\n]{0,30}(\brequest\s?\.\s?(args|form|values|data|json|cookies|headers|GET|POST|body|get_json|get_data|query_params)\b|\.getvalue\s?\(\s?['"]|\.getfirst\s?\(|self\.get_argument|environ\s?\[\s?['"](QUERY_STRING|HTTP_)|parse_qs\s?\(|rfile\.read\s?\()/
-        $run = /(^|[^\w.'"])(os\.(system|popen)|subprocess\.(run|call|Popen|check_output|getoutput)|eval|exec)\s?\(\s?(\[[^\]\n]{0,40})?\w{1,30}\b/
+        $run = /(^|[^\w.'"])(os\.(system|popen)|subprocess\.(run|call|Popen|check_output|getoutput)|eval|exec)\s?\(\s?(\[([^\]\n]{0,40},)?\s?)?[A-Za-z_]\w{0,30}\s?[,\])\.]/
     condition:
         filesize < 4KB and all of them
 }
@@ -146,7 +146,7 @@ rule ruby_request_to_code
         attack = "T1505.003 T1059 persistence execution"
         false_positives = "tools for developers"
     strings:
-        $call = /(^|[^\w.:'"])(system|exec|eval|spawn|IO\.popen|Open3\.\w{5,10})[\s(]{1,3}[^\n;]{0,40}\b(params\s?\[|request\.(params|body|env)|cgi\s?\[)/
+        $call = /(^|[^\w.:'"])(system|exec|eval|spawn|IO\.popen|Open3\.\w{5,10})[\s(]{1,3}[^\n;$@]{0,40}\b(params\s?\[\s?[:'"]|request\.(params|body|env)\b|cgi\s?\[\s?[:'"])/
         $ticks = /(`|%x[\(\{\[])[^`\n]{0,30}#\{\s?(params\s?\[|request\.|cgi\s?\[)/
     condition:
         any of them

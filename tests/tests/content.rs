@@ -133,6 +133,53 @@ fn a_program_from_elsewhere_with_a_mark_in_it_is_an_alert_that_names_it() {
     );
 }
 
+/// A web server, and that it ends.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_script_with_a_mark_in_it_that_is_renamed_into_a_web_root_is_an_alert() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("rules")).unwrap();
+    fs::write(
+        directory.path().join("rules/a.yar"),
+        rule("marked", "mark-of-a-test-8"),
+    )
+    .unwrap();
+    let root = directory.path().join("pages");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("index.php"), "a page").unwrap();
+    let mut sensor = start(&directory, "");
+    let mut server = Command::new("busybox");
+    server.args(["httpd", "-f", "-p", "127.0.0.1:8983", "-h"]);
+    let Ok(server) = server.arg(&root).spawn() else {
+        return skip("there is no busybox");
+    };
+    let _server = Server(server);
+    // Where its pages are is found out about once a second.
+    let mut tries = 0..200;
+    let found = tries.find_map(|number| {
+        let (temporary, page) = (
+            directory.path().join("upload.tmp"),
+            root.join(format!("page{number}.php")),
+        );
+        fs::write(&temporary, format!("mark-of-a-test-8 {number}")).unwrap();
+        fs::rename(&temporary, &page).unwrap();
+        let is_it = |event: &Value| text(event, "rule.id") == "yara.marked";
+        sensor.wait_within(SOON, is_it).ok()
+    });
+    let alert = found.expect("no alert");
+    assert!(text(&alert, "file.path").contains("/pages/page"));
+    assert!(text(&alert, "message").contains(" wrote "));
+    assert!(sensor.stop().unwrap().balances());
+}
+
 #[test]
 fn a_helper_that_is_killed_is_replaced_and_files_are_scanned_again() {
     if !Path::new(HARMLESS).exists() {
