@@ -8,14 +8,14 @@ fuzz_target!(|bytes: &[u8]| {
     let mut frames = Frames::default();
     for piece in bytes.chunks(7) {
         frames.push(piece);
-        while let Ok(Some(report)) = frames.next::<Report>() {
+        while let Ok(Some(report)) = frames.take::<Report>() {
             let again = frame(&report).expect("what came in a frame fits in one");
             let mut copy = Frames::default();
             copy.push(&again);
-            assert_eq!(copy.next::<Report>().expect("our own"), Some(report));
+            assert_eq!(copy.take::<Report>().expect("our own"), Some(report));
         }
     }
     let mut frames = Frames::default();
     frames.push(bytes);
-    while let Ok(Some(_)) = frames.next::<Order>() {}
+    while let Ok(Some(_)) = frames.take::<Order>() {}
 });

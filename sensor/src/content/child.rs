@@ -219,7 +219,7 @@ impl Helper {
     fn report(&mut self, deadline: Instant) -> Result<Report, ChildError> {
         let mut piece = vec![0; PIECE];
         loop {
-            if let Some(report) = self.frames.next()? {
+            if let Some(report) = self.frames.take()? {
                 return Ok(report);
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -81,7 +81,7 @@ impl Server {
     fn order(&mut self) -> io::Result<Option<Order>> {
         let mut piece = vec![0; PIECE];
         loop {
-            if let Some(order) = self.frames.next().map_err(io::Error::other)? {
+            if let Some(order) = self.frames.take().map_err(io::Error::other)? {
                 return Ok(Some(order));
             }
             let (count, file) = receive(&self.socket, &mut piece)?;

@@ -142,7 +142,7 @@ impl Frames {
     ///
     /// # Errors
     /// When it is not understood.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         let mut prefix = [0; PREFIX];
         if self.bytes.len() < PREFIX {
             return Ok(None);
@@ -191,7 +191,7 @@ mod tests {
             let (mut frames, mut arrived) = (Frames::default(), Vec::new());
             for piece in bytes.chunks(piece) {
                 frames.push(piece);
-                while let Some(order) = frames.next::<Order>().unwrap() {
+                while let Some(order) = frames.take::<Order>().unwrap() {
                     arrived.push(order);
                 }
             }
@@ -202,7 +202,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
             let mut frames = Frames::default();
             frames.push(&bytes);
-            while let Ok(Some(_)) = frames.next::<Report>() {}
+            while let Ok(Some(_)) = frames.take::<Report>() {}
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
         let mut frames = Frames::default();
         frames.push(&u32::MAX.to_le_bytes());
         assert!(matches!(
-            frames.next::<Report>(),
+            frames.take::<Report>(),
             Err(WireError::TooLong(_))
         ));
     }
