@@ -46,7 +46,7 @@ rule php_function_named_by_request
         attack = "T1505.003 T1059 persistence execution"
         false_positives = "very old dispatchers"
     strings:
-        $direct = /[^\w'"\\]@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{][^\]}\n]{1,40}[\]}]\(\s?[@$'")\[]/ nocase
+        $direct = /([;{}(=.@!&|,:?]|<\?(php|=)?|\b(echo|return|print))\s{0,8}@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{][^\]}\n]{1,40}[\]}]\(\s?[@$'")\[]/ nocase
         $braces = /\$\{\s?['"]_(GET|POST|REQUEST|COOKIE)['"]\s?\}\s?[\[{][^\]}\n]{1,30}[\]}]\s?\(/ nocase
         $reflected = /\bnew\s{1,4}\\?ReflectionFunction\s?\(\s?@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{]/ nocase
         $made = /\bnew\s{1,4}@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{]/ nocase

@@ -25,9 +25,9 @@ pub const SIZE_DEFAULT: u64 = 10 * 1024 * 1024;
 /// Most that it can say: what the helper may take of memory is bounded.
 pub const SIZE_MAX: u64 = 256 * 1024 * 1024;
 /// How long the rules may take over one file.
-pub const TIME_LIMIT: Duration = Duration::from_secs(4);
+pub const TIME_LIMIT: Duration = Duration::from_secs(8);
 /// How much longer the helper may take to say so, before it is killed.
-pub const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(4);
 /// How long the helper may take to compile the rules.
 pub const COMPILE_LIMIT: Duration = Duration::from_secs(60);
 
