@@ -35,6 +35,7 @@ fn build() -> Result<()> {
         println!("cargo::rerun-if-changed={}", root.join(dir).display());
     }
     embed_rules(&root.join("rules"), &out.with_file_name("rules.rs"))?;
+    embed_yara(&root.join("rules/yara"), &out.with_file_name("yara.rs"))?;
     let choice = root.join("target/ebpf-toolchain.env");
     println!("cargo::rerun-if-changed={}", choice.display());
 
@@ -45,11 +46,15 @@ fn build() -> Result<()> {
 
 /// Writes the list of rule files that `detect/sigma/builtin.rs` takes in: name, text, samples.
 fn embed_rules(directory: &Path, out: &Path) -> Result<()> {
+    embed(directory, "yml", out)
+}
+
+fn embed(directory: &Path, kind: &str, out: &Path) -> Result<()> {
     println!("cargo::rerun-if-changed={}", directory.display());
     let mut files: Vec<PathBuf> = fs::read_dir(directory)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::result::Result<_, _>>()?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "yml"));
+    files.retain(|file| file.extension().is_some_and(|extension| extension == kind));
     files.sort();
     let mut code = String::from("const RULES: &[(&str, &str, &str)] = &[\n");
     for file in files {
@@ -66,6 +71,11 @@ fn embed_rules(directory: &Path, out: &Path) -> Result<()> {
     code.push_str("];\n");
     fs::write(out, code)?;
     Ok(())
+}
+
+/// The same of the YARA rules, for `content/source.rs`.
+fn embed_yara(directory: &Path, out: &Path) -> Result<()> {
+    embed(directory, "yar", out)
 }
 
 /// What `cargo xtask setup` found or installed.

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::content;
+use crate::content::scanner::Settings;
+use crate::content::source::Sources;
 use crate::export::writer::{Output, Schema};
 use crate::probe::filters::{PathRules, Rules, Watch};
 
@@ -75,6 +78,8 @@ pub struct Config {
     pub files: Files,
     /// Which Sigma rules.
     pub rules: SigmaRules,
+    /// Which files are scanned, with which rules.
+    pub content: Content,
     /// Sizes.
     pub limits: Limits,
 }
@@ -95,6 +100,43 @@ impl Default for SigmaRules {
         Self {
             directories: Vec::new(),
             builtin: true,
+        }
+    }
+}
+
+/// What is looked for in the content of files: scripts in web roots, programs from elsewhere than
+/// packages.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Content {
+    /// Whether files are scanned at all.
+    pub enabled: bool,
+    /// Directories and files of YARA rules.
+    pub rules: Vec<PathBuf>,
+    /// Whether the rules that come with the sensor are used.
+    pub builtin: bool,
+    /// Bytes of each file that are looked at, from its beginning.
+    pub max_size: u64,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            rules: Vec::new(),
+            builtin: true,
+            max_size: content::SIZE_DEFAULT,
+        }
+    }
+}
+
+impl Content {
+    /// In the form the scanner takes; reads the rules.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            sources: Sources::read(&self.rules, self.builtin),
+            size_max: self.max_size,
         }
     }
 }
@@ -265,6 +307,7 @@ impl Default for Config {
             state_directory: PathBuf::from("/var/lib/sensor"),
             files: Files::default(),
             rules: SigmaRules::default(),
+            content: Content::default(),
             limits: Limits::default(),
         }
     }
@@ -326,6 +369,13 @@ impl Config {
             }
         }
         self.files.rules()?;
+        if !(1..=content::SIZE_MAX).contains(&self.content.max_size) {
+            return Err(ConfigError::Range {
+                key: "content.max_size",
+                value: self.content.max_size.to_string(),
+                range: format!("1 to {} bytes", content::SIZE_MAX),
+            });
+        }
         if !(256..=4_194_304).contains(&self.limits.processes) {
             return Err(ConfigError::Range {
                 key: "limits.processes",
@@ -426,6 +476,13 @@ mod tests {
         assert!(!rules.builtin);
         let message = parse("[rules]\ndirectory = '/x'\n").unwrap_err();
         assert!(message.contains("`directories`"), "{message}");
+    }
+
+    #[test]
+    fn how_much_of_a_file_is_scanned_is_bounded() {
+        assert!(parse("content.max_size = 1048576").is_ok());
+        let message = parse("content.max_size = 0").unwrap_err();
+        assert!(message.contains("content.max_size"), "{message}");
     }
 
     #[test]

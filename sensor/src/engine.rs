@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use crate::detect::{Detector, Raised};
-use crate::event::{Action, Event, EventId};
+use crate::event::{Action, Event, EventId, Stamp};
 use crate::export::writer::{Writer, Written};
 use crate::track::Tracker;
 
@@ -88,10 +88,28 @@ impl<W: Write> Engine<W> {
             closed: written == Some(Written::Closed),
         };
         for raised in raised {
-            self.alert(event, raised, latency());
+            self.alert(event.time, event.cpu, raised, latency());
         }
         // Alerts do not wait for others.
         passed.closed |= passed.alerts > 0 && self.writer.flush() == Written::Closed;
+        passed
+    }
+
+    /// Writes what follows from events only some time after them; how many alerts.
+    pub fn conclude_late(&mut self, latency: impl Fn(Stamp) -> u64) -> Passed {
+        let raised = match &mut self.detector {
+            Some(detector) => detector.late(&self.tracker),
+            None => Vec::new(),
+        };
+        let mut passed = Passed {
+            written: None,
+            alerts: raised.len() as u64,
+            closed: false,
+        };
+        for (time, cpu, raised) in raised {
+            self.alert(time, cpu, raised, latency(time));
+        }
+        passed.closed = passed.alerts > 0 && self.writer.flush() == Written::Closed;
         passed
     }
 
@@ -102,13 +120,13 @@ impl<W: Write> Engine<W> {
     }
 
     /// An alert, with the time of the event that decided it.
-    fn alert(&mut self, cause: &Event, raised: Raised, latency_ns: u64) {
+    fn alert(&mut self, time: Stamp, cpu: u32, raised: Raised, latency_ns: u64) {
         let mut alert = raised.alert;
         alert.latency_ns = latency_ns;
         let event = Event {
             id: self.next_id,
-            cpu: cause.cpu,
-            time: cause.time,
+            cpu,
+            time,
             process: Some(*raised.about),
             action: Action::Alert(Box::new(alert)),
         };

@@ -2,11 +2,12 @@
 //! binary only calls [`cli::main`].
 //!
 //! Data flows one way, and a room imports only rooms to its left:
-//! `probe` → `event` → `track` → `detect` → `export`; `engine` joins
+//! `probe` → `event` → `track` → `detect` → `export`, and `content` beside `track`; `engine` joins
 //! the last three, `pipeline` and `replay` feed it, `cli` starts them.
 
 pub mod cli;
 pub mod config;
+pub mod content;
 pub mod control;
 pub mod detached;
 pub mod detect;

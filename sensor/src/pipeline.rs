@@ -36,6 +36,8 @@ const FILTERS_EVERY: Duration = Duration::from_secs(5);
 const SCRIPTS_EVERY: Duration = Duration::from_secs(1);
 /// Longest sleep without being woken by the reader.
 const NAP: Duration = Duration::from_millis(100);
+/// How long files that are being scanned are waited for at the end.
+const LAST_FILES: Duration = Duration::from_secs(2);
 
 /// What takes the place of something that is in force.
 pub enum Renewal {
@@ -98,6 +100,9 @@ impl<W: Write> Pipeline<W> {
 
     /// Works until `stop` is set and the queues are empty, or nobody reads the output.
     pub fn run(mut self, stop: &AtomicBool) {
+        if let Some(detector) = &self.engine.detector {
+            detector.wakes_this_thread();
+        }
         self.engine.tracker.seed();
         self.verdict = self.status.verdict(&self.account);
         self.say(Change::Started, self.status.summary(), None);
@@ -136,6 +141,9 @@ impl<W: Write> Pipeline<W> {
                 return Written::Closed;
             }
         }
+        if self.conclude_late() == Written::Closed {
+            return Written::Closed;
+        }
         if self.accounted.0.elapsed() >= ACCOUNT_EVERY {
             self.decoder.clock = self.decoder.clock.renewed();
             self.engine.tracker.tick();
@@ -147,6 +155,32 @@ impl<W: Write> Pipeline<W> {
             self.settle();
         }
         self.engine.writer.flush()
+    }
+
+    /// What was found in files meanwhile.
+    fn conclude_late(&mut self) -> Written {
+        let latency = |since: Stamp| boot_ns().saturating_sub(since.boot_ns);
+        let passed = self.engine.conclude_late(latency);
+        self.status
+            .alerts
+            .fetch_add(passed.alerts, Ordering::Relaxed);
+        if passed.closed {
+            Written::Closed
+        } else {
+            Written::Yes
+        }
+    }
+
+    /// What is still being found in files when the sensor stops is waited for, but not long.
+    fn finish_late(&mut self) {
+        let deadline = Instant::now() + LAST_FILES;
+        let is_busy = |engine: &Engine<W>| engine.detector.as_ref().is_some_and(Detector::is_busy);
+        while is_busy(&self.engine) && Instant::now() < deadline {
+            thread::park_timeout(NAP);
+            if self.conclude_late() == Written::Closed {
+                return;
+            }
+        }
     }
 
     fn renew(&mut self, renewal: Renewal) {
@@ -330,6 +364,7 @@ impl<W: Write> Pipeline<W> {
     }
 
     fn finish(mut self) {
+        self.finish_late();
         self.settle();
         let text = serde_json::to_string(&self.account).ok();
         self.say(Change::Stopped, self.account.verdict(), text);

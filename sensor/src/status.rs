@@ -1,12 +1,13 @@
 //! What the running sensor knows of itself: which hooks serve what, the account, its limits.
 //! Shared by the pipeline, which keeps it current, and by those who are asked for it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::content::scanner::{Counters, Counts};
 use crate::event::health::Verdict;
 use crate::probe::account::{Account, KernelSide, UserSide};
 use crate::probe::load::Served;
@@ -68,6 +69,8 @@ pub struct Status {
     pub processes_forgotten: AtomicU64,
     /// Alerts raised.
     pub alerts: AtomicU64,
+    /// The account of scanned files, where files are scanned.
+    pub content: OnceLock<Arc<Counters>>,
     /// Nobody reads the output any more.
     pub output_closed: AtomicBool,
 }
@@ -95,6 +98,8 @@ pub struct Report {
     pub processes_forgotten: u64,
     /// Alerts raised.
     pub alerts: u64,
+    /// The account of scanned files, where files are scanned.
+    pub content: Option<Counts>,
     /// How the programs fare.
     pub programs: Vec<Runs>,
 }
@@ -117,6 +122,7 @@ impl Status {
             processes: AtomicU64::new(0),
             processes_forgotten: AtomicU64::new(0),
             alerts: AtomicU64::new(0),
+            content: OnceLock::new(),
             output_closed: AtomicBool::new(false),
         }
     }
@@ -195,6 +201,7 @@ impl Status {
             processes: self.processes.load(Ordering::Relaxed),
             processes_forgotten: self.processes_forgotten.load(Ordering::Relaxed),
             alerts: self.alerts.load(Ordering::Relaxed),
+            content: self.content.get().map(|counters| counters.counts()),
             programs: self.programs.runs().collect(),
         })
     }

@@ -8,6 +8,7 @@ pub mod drill;
 pub mod replay;
 pub mod rules;
 pub mod run;
+pub mod scan;
 pub mod status;
 
 use std::io::IsTerminal as _;
@@ -38,6 +39,11 @@ enum Command {
     Replay(replay::Arguments),
     /// Ask the running sensor how it is.
     Status(status::Arguments),
+    /// Look for what YARA rules describe in files and directories.
+    Scan(scan::Arguments),
+    /// What `sensor run` and `sensor scan` start to look into files.
+    #[command(name = crate::content::child::SUBCOMMAND, hide = true)]
+    ContentScanner,
     /// Check, list and try Sigma rules.
     Rules(rules::Arguments),
 }
@@ -86,6 +92,8 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Rules(arguments) => rules::run(arguments),
+        Command::Scan(arguments) => scan::run(&arguments),
+        Command::ContentScanner => scan::helper(),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Failure, NO, OK};
+use crate::content;
 use crate::detect::sigma::load::Problem;
 use crate::detect::sigma::sample::Sample;
 use crate::detect::sigma::verdict::Verdict;
@@ -164,6 +165,9 @@ fn test(paths: &[PathBuf]) -> Result<u8, Failure> {
         };
         try_samples(&mut engine, &file, &ids, &text, &mut tally).map_err(Failure::usage)?;
     }
+    if paths.is_empty() {
+        try_yara(&mut tally).map_err(Failure::usage)?;
+    }
     for file in &tally.without {
         println!("{file}: no samples beside it");
     }
@@ -176,6 +180,32 @@ fn test(paths: &[PathBuf]) -> Result<u8, Failure> {
     );
     let good = tally.wrong == 0 && tally.tried > 0 && problems.is_empty();
     Ok(if good { OK } else { NO })
+}
+
+/// Tries the built-in YARA rules on their samples.
+fn try_yara(tally: &mut Tally) -> anyhow::Result<()> {
+    let sources = content::source::Sources::read(&[], true);
+    let (mut engine, problems) = content::engine::Engine::compile(&sources.files);
+    if let Some(problem) = problems.first() {
+        return Err(anyhow!("{problem}"));
+    }
+    for (file, text) in content::source::builtin_samples() {
+        for (number, line) in (1..).zip(text.lines()) {
+            let sample = content::samples::Sample::parse(line)
+                .with_context(|| format!("sample {number} of {file}"))?;
+            let hits = engine.scan(&sample.content, content::TIME_LIMIT).hits;
+            let fired = hits.iter().any(|hit| {
+                let card = engine.cards().get(hit.rule as usize);
+                card.is_some_and(|card| card.name == sample.rule)
+            });
+            tally.tried += 1;
+            if fired != sample.fires {
+                tally.wrong += 1;
+                println!("sample {number} of {file}: not as it says: {}", sample.rule);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn try_samples(

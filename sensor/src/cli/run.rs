@@ -12,6 +12,7 @@ use aya::maps::{Array, PerCpuArray, RingBuf};
 
 use super::{Failure, OK};
 use crate::config::Config;
+use crate::content::scanner::Renewer;
 use crate::control::{Control, Instance};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
@@ -206,9 +207,17 @@ fn watch(
     let kinds = Kinds::where_observed(|name| name == ALERT.name || selection.observes(name));
     let keeper = config.detection.then(|| keeper(&config.state_directory));
     let keeper = keeper.flatten();
-    let detector = config
+    let mut detector = config
         .detection
         .then(|| detector(config, &kinds, keeper.as_ref()));
+    let content = match &mut detector {
+        Some(detector) if config.content.enabled => {
+            let (counters, renewer) = detector.scan_content(config.content.settings())?;
+            let _ = status.content.set(counters);
+            Some(renewer)
+        }
+        _ => None,
+    };
     let pipeline = Pipeline::new(
         consumer,
         random(),
@@ -231,6 +240,7 @@ fn watch(
     let reload = Reload {
         path: reload,
         renew,
+        content,
         kinds,
         pipeline: pipeline.thread().clone(),
     };
@@ -315,6 +325,7 @@ fn keeper(directory: &Path) -> Option<Keeper> {
 struct Reload {
     path: Option<PathBuf>,
     renew: mpsc::Sender<Renewal>,
+    content: Option<Renewer>,
     kinds: Kinds,
     pipeline: thread::Thread,
 }
@@ -335,6 +346,7 @@ impl Reload {
                 drop(self.renew.send(Renewal::Filters(files)));
                 if config.detection {
                     self.renew_rules(&config);
+                    self.renew_content(&config);
                 }
             }
             Err(error) => {
@@ -342,6 +354,15 @@ impl Reload {
             }
         }
         self.pipeline.unpark();
+    }
+
+    /// The scanner takes them once they are compiled, or says why not.
+    fn renew_content(&self, config: &Config) {
+        match &self.content {
+            Some(renewer) if config.content.enabled => renewer.renew(config.content.settings()),
+            None if !config.content.enabled => {}
+            _ => tracing::warn!("content.enabled takes a new start of the sensor to change"),
+        }
     }
 
     /// All of them or none: a set with a broken rule leaves the old one in force.

@@ -83,7 +83,33 @@ fn text(report: &Value) -> String {
             number("delivered"),
         ));
     }
+    text.push_str(&files(report));
     text
+}
+
+/// A line on the scanned files.
+fn files(report: &Value) -> String {
+    let Some(content) = report.get("content").filter(|content| !content.is_null()) else {
+        return String::new();
+    };
+    let number = |key: &str| content.get(key).and_then(Value::as_u64).unwrap_or(0);
+    format!(
+        "\nfiles scanned {} ({} bytes), matched {}, known {}, cut {}, timed out {}, scanner killed {}, \
+         gone {}, not taken {}; {} YARA rules, scanner pid {}, started again {} times, {} sets refused\n",
+        number("scanned"),
+        number("bytes"),
+        number("matched"),
+        number("known"),
+        number("too_big"),
+        number("timed_out"),
+        number("killed"),
+        number("gone"),
+        number("queue_full"),
+        number("rules"),
+        number("helper"),
+        number("restarts"),
+        number("refused"),
+    )
 }
 
 /// Text without quotes, anything else as JSON has it.

@@ -193,6 +193,7 @@ fn finding(
         }),
         file: None,
         evidence: vec![event.id],
+        content: None,
         about: Box::new(process.clone()),
     }
 }

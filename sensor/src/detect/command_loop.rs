@@ -245,6 +245,7 @@ impl Loop {
                 .as_deref()
                 .and_then(|program| Look::at(program).script())
                 .map(Into::into),
+            content: None,
             evidence,
             about: self.holder.clone(),
         })

@@ -70,6 +70,7 @@ fn finding(event: &Event, process: &Process, shell: &str, decoder: &str) -> Find
         peer: None,
         file: None,
         evidence: vec![event.id],
+        content: None,
         about: Box::new(process.clone()),
     }
 }

@@ -321,6 +321,7 @@ impl Fetched {
             }),
             file: Some(self.path.clone()),
             evidence,
+            content: None,
             about: Box::new(process.clone()),
         }
     }

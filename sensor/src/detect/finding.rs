@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::event::EventId;
-use crate::event::alert::{Peer, Rule, Ruleset, Severity};
+use crate::event::alert::{Content, Peer, Rule, Ruleset, Severity};
 use crate::event::attack::{Tactic, Technique};
 use crate::event::process::Process;
 
@@ -72,6 +72,8 @@ pub struct Finding {
     pub peer: Option<Peer>,
     /// Script or file at the root of it.
     pub file: Option<Box<str>>,
+    /// What was found in that file.
+    pub content: Option<Box<Content>>,
     /// Events it rests on.
     pub evidence: Vec<EventId>,
     /// The process it is about.

@@ -101,6 +101,7 @@ impl Incidents {
             ancestry: story::ancestry(key, host),
             peer: finding.peer,
             file: finding.file,
+            content: finding.content,
             evidence: delivered(finding.evidence),
             incident: Some(incident),
             repeats,

@@ -102,6 +102,7 @@ impl Injections {
             peer: None,
             file: None,
             evidence: vec![event.id],
+            content: None,
             about: Box::new(process.clone()),
         });
     }

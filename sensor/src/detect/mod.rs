@@ -5,6 +5,7 @@
 
 mod channel;
 mod command_loop;
+mod content;
 mod decoded;
 mod download;
 mod finding;
@@ -22,14 +23,19 @@ mod story;
 mod suspects;
 mod webshell;
 
+use std::io;
+use std::sync::Arc;
+
+use crate::content::scanner::{Counters, Renewer, Settings};
 use crate::event::alert::{Alert, Severity};
 use crate::event::process::Process;
-use crate::event::{Action, Event};
+use crate::event::{Action, Event, Stamp};
 use crate::state::Memory;
 use crate::track::Tracker;
 
 use channel::Channels;
 use command_loop::CommandLoops;
+use content::Contents;
 use download::Downloads;
 use finding::{Cause, Finding};
 use incidents::Incidents;
@@ -65,6 +71,7 @@ pub struct Detector {
     scans: Scans,
     pivots: Pivots,
     channels: Channels,
+    contents: Option<Contents>,
     reported: Reported,
     repeats: Repeats,
     incidents: Incidents,
@@ -135,7 +142,12 @@ impl Detector {
         for (key, of) in self.webshells.same_story() {
             self.incidents.join(key, of);
         }
-        self.try_rules(event);
+        if let Some(contents) = &mut self.contents {
+            contents.observe(event, host);
+        }
+        if !is_our_helper(event) {
+            self.try_rules(event);
+        }
         let mut raised = self.raise(event, host);
         // What rules conclude from alerts is not looked at again: nothing can go round.
         for at in 0..raised.len() {
@@ -158,6 +170,42 @@ impl Detector {
                 Some(self.incidents.raise(finding, repeats, host))
             })
             .collect()
+    }
+
+    /// Has files scanned from now on.
+    ///
+    /// # Errors
+    /// When there can be no thread for it.
+    pub fn scan_content(&mut self, settings: Settings) -> io::Result<(Arc<Counters>, Renewer)> {
+        let contents = Contents::start(settings)?;
+        let handles = (contents.counters(), contents.renewer());
+        self.contents = Some(contents);
+        Ok(handles)
+    }
+
+    /// Wakes this thread up when there may be something for [`Detector::late`].
+    pub fn wakes_this_thread(&self) {
+        if let Some(contents) = &self.contents {
+            contents.wakes_this_thread();
+        }
+    }
+
+    /// Whether there may be more for [`Detector::late`].
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.contents.as_ref().is_some_and(Contents::is_busy)
+    }
+
+    /// What follows from an event only some time after it: when it was, and on which CPU.
+    pub fn late(&mut self, host: &Tracker) -> Vec<(Stamp, u32, Raised)> {
+        let mut raised = Vec::new();
+        while let Some(late) = self.contents.as_mut().and_then(Contents::late) {
+            if let Some(repeats) = self.repeats.say(&late.finding, late.time.boot_ns) {
+                let alert = self.incidents.raise(late.finding, repeats, host);
+                raised.push((late.time, late.cpu, alert));
+            }
+        }
+        raised
     }
 
     /// Takes these rules from now on, in the place of those before.
@@ -184,6 +232,7 @@ impl Detector {
                 path: None,
                 peer,
                 file: file.clone(),
+                content: None,
                 evidence: evidence.clone(),
                 about: Box::new(process.clone()),
             });
@@ -195,6 +244,17 @@ impl Detector {
     pub const fn forgotten(&self) -> u64 {
         self.remote_shells.forgotten() + self.command_loops.forgotten()
     }
+}
+
+/// Whether the sensor itself starts a process: that of the content scanner, by a way that would
+/// look strange of anybody else.
+fn is_our_helper(event: &Event) -> bool {
+    let parent = event
+        .process
+        .as_ref()
+        .and_then(|process| process.parent.as_ref());
+    matches!(event.action, Action::Exec(_))
+        && parent.is_some_and(|parent| parent.key.pid == std::process::id())
 }
 
 #[cfg(test)]

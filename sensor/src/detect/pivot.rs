@@ -147,6 +147,7 @@ fn finding(
         }),
         file: None,
         evidence: outside.event.into_iter().chain([event.id]).collect(),
+        content: None,
         about: Box::new(process.clone()),
     }
 }

@@ -395,6 +395,7 @@ fn finding(
             direction: connection.direction,
         }),
         file: None,
+        content: None,
         evidence,
         about: suspect.process.clone(),
     }

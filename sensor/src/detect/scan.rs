@@ -181,6 +181,7 @@ fn finding(
         }),
         file: None,
         evidence: first.into_iter().chain([event.id]).collect(),
+        content: None,
         about: Box::new(process.clone()),
     }
 }

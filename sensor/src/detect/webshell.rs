@@ -131,6 +131,12 @@ struct Lately {
     alarmed: Option<u64>,
 }
 
+/// Whether a process is of a web service, or was started by one.
+#[must_use]
+pub fn is_of_web(key: ProcessKey, host: &Tracker) -> bool {
+    host.services().web_worker(key).is_some() || of_web(key, host).is_some()
+}
+
 /// How a command is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Verdict {

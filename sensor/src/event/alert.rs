@@ -80,8 +80,8 @@ pub enum Ruleset {
     Behaviour,
     /// A Sigma rule.
     Sigma,
-    /// A rule on the content of a file.
-    Content,
+    /// A YARA rule, on the content of a file.
+    Yara,
 }
 
 impl Ruleset {
@@ -91,7 +91,7 @@ impl Ruleset {
         match self {
             Self::Behaviour => "behaviour",
             Self::Sigma => "sigma",
-            Self::Content => "content",
+            Self::Yara => "yara",
         }
     }
 }
@@ -122,6 +122,19 @@ pub struct Peer {
     pub direction: Direction,
 }
 
+/// What was found in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Names of the rules that match, worst first.
+    pub rules: Box<[Box<str>]>,
+    /// Hash of the whole file.
+    pub sha256: Option<Box<str>>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes that were looked at, from the beginning.
+    pub scanned: u64,
+}
+
 /// Something that needs attention.
 #[derive(Clone, Debug)]
 pub struct Alert {
@@ -141,6 +154,8 @@ pub struct Alert {
     pub peer: Option<Peer>,
     /// Script or file at the root of it.
     pub file: Option<Box<str>>,
+    /// What was found in that file.
+    pub content: Option<Box<Content>>,
     /// Events it rests on.
     pub evidence: Vec<EventId>,
     /// Alerts of one intrusion share this.
@@ -176,6 +191,15 @@ impl Alert {
         fields.put(Field::SensorAlertRepeats, self.repeats);
         fields.put(Field::SensorAlertLatency, self.latency_ns);
         fields.put_some(Field::FilePath, self.file.as_deref());
+        if let Some(content) = &self.content {
+            fields.put_some(Field::FileHashSha256, content.sha256.as_deref());
+            fields.put(Field::FileSize, content.size);
+            fields.put_list(
+                Field::SensorContentRules,
+                content.rules.iter().map(|name| &**name),
+            );
+            fields.put(Field::SensorContentScanned, content.scanned);
+        }
         self.put_peer(fields);
     }
 

@@ -264,6 +264,7 @@ fields! {
     FileDirectory "file.directory" Keyword "Directory the file is in.";
     FileExtension "file.extension" Keyword "What follows the last dot of its name.";
     FileGid "file.gid" Keyword "Group id of the file.";
+    FileHashSha256 "file.hash.sha256" Keyword "Hash of a file in which a YARA rule matches.";
     FileInode "file.inode" Keyword "Inode of the file.";
     FileMode "file.mode" Keyword "Permissions of the file, octal.";
     FileMtime "file.mtime" Date "Last modification of the file.";
@@ -338,6 +339,8 @@ fields! {
     SensorBpfType "sensor.bpf.type" Keyword "Type of the BPF program.";
     SensorCgroupId "sensor.cgroup.id" Long "Id of the control group in the unified hierarchy.";
     SensorCgroupPath "sensor.cgroup.path" Keyword "Path of that control group.";
+    SensorContentRules "sensor.content.rules" Keywords "YARA rules that match in the file, worst first.";
+    SensorContentScanned "sensor.content.scanned" Long "Bytes of the file that were looked at.";
     SensorControlGroupHierarchy "sensor.control_group.hierarchy" Long "Its hierarchy; 0 is the unified one.";
     SensorControlGroupId "sensor.control_group.id" Long "Id of the control group made or removed.";
     SensorControlGroupLevel "sensor.control_group.level" Long "Its depth.";

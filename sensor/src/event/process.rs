@@ -330,7 +330,7 @@ impl Process {
 }
 
 /// A file, by everything but its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileIdentity {
     /// Inode number.
     pub inode: u64,

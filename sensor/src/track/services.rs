@@ -115,6 +115,13 @@ impl Services {
         })
     }
 
+    /// Whether a path is below a directory that some web service has pages in.
+    #[must_use]
+    pub fn is_in_web_root(&self, path: &str) -> bool {
+        let mut services = self.services.values();
+        services.any(|service| service.is_web && service.roots.have(path))
+    }
+
     /// Scripts that were opened and written.
     #[must_use]
     pub const fn scripts(&self) -> &Scripts {

@@ -181,6 +181,7 @@ impl Told<'_> {
                 direction: Direction::Ingress,
             }),
             file,
+            content: None,
             evidence,
             about: Box::new(self.process.clone()),
         }

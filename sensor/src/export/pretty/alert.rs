@@ -44,6 +44,13 @@ pub(super) fn block(event: &Event, alert: &Alert, style: Style) -> String {
     if let Some(file) = &alert.file {
         add("file", &clean(file));
     }
+    if let Some(hash) = alert
+        .content
+        .as_ref()
+        .and_then(|content| content.sha256.as_deref())
+    {
+        add("sha256", hash);
+    }
     if alert.repeats > 0 {
         add("again", &format!("{} more since", alert.repeats));
     }
@@ -128,6 +135,7 @@ mod tests {
             ancestry: vec!["sh[2]".to_owned(), "nc[1]".to_owned()],
             peer: None,
             file: None,
+            content: None,
             evidence: Vec::new(),
             incident: None,
             repeats: 0,
