@@ -4,7 +4,9 @@
 
 mod artifacts;
 mod bench;
+mod benign;
 mod build;
+mod cage;
 mod ci;
 mod debian;
 mod exec;
@@ -62,6 +64,11 @@ enum Task {
     /// Inside of a web server's cage, for `webshells` only
     #[command(hide = true)]
     WebshellCage(webshells::cage::Args),
+    /// Do what servers do all day, and show what alarms the sensor
+    Benign(benign::Args),
+    /// Inside of a cage, for `benign` only
+    #[command(hide = true)]
+    BenignCage(benign::cage::Args),
     /// Check format, lints, dependencies and documentation, then run every test
     Ci(ci::Args),
 }
@@ -89,6 +96,8 @@ fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
         Task::PayloadCage(args) => payloads::cage::run(&args),
         Task::Webshells(args) => webshells::run(workspace, &args),
         Task::WebshellCage(args) => webshells::cage::run(&args),
+        Task::Benign(args) => benign::run(workspace, &args),
+        Task::BenignCage(args) => benign::cage::run(&args),
         Task::Ci(args) => ci::run(workspace, &args),
     }
 }
