@@ -44,7 +44,8 @@ ask("/wp-admin/install.php?step=2", {
 })
 ask("/wp-login.php")
 page = ask("/wp-login.php", {"log": "boss", "pwd": "correct horse", "wp-submit": "Log In", "testcookie": "1"})
-assert "Dashboard" in ask("/wp-admin/"), "not logged in"
+page = ask("/wp-admin/")
+assert "Dashboard" in page, f"not logged in: {[c.name for c in jar]} {page[-1500:]}"
 
 page = ask("/wp-admin/plugin-install.php?tab=upload")
 with open(plugin, "rb") as file:

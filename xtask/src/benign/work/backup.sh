@@ -36,8 +36,10 @@ restic_over_sftp() {
 }
 
 duplicity_over_rsync() {
-    duplicity --no-encryption /srv/data "rsync://root@$PEER//srv/store/duplicity"
-    duplicity collection-status --no-encryption "rsync://root@$PEER//srv/store/duplicity"
+    ssh root@$PEER 'mkdir -p /srv/store/duplicity'
+    # No questions: there is nobody to answer.
+    duplicity --no-encryption --archive-dir /tmp/duplicity /srv/data "rsync://root@$PEER//srv/store/duplicity"
+    duplicity collection-status --no-encryption --archive-dir /tmp/duplicity "rsync://root@$PEER//srv/store/duplicity"
 }
 
 database() {

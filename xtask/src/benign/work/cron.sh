@@ -89,6 +89,7 @@ END
 }
 
 mail_delivery() {
+    test -e /etc/postfix/main.cf || cp /usr/share/postfix/main.cf.debian /etc/postfix/main.cf
     postconf -e 'inet_interfaces=all' 'mydestination=localhost, web-1, site.example.net' \
         'mailbox_command=/usr/bin/procmail -a "$EXTENSION"' 'maillog_file=/var/log/mail.log' \
         'default_transport=error' 'compatibility_level=3.6' 'mynetworks=0.0.0.0/0'

@@ -23,7 +23,12 @@ chmod 755 /usr/local/sbin/status /usr/local/sbin/count
 
 # Sends lines to a port and checks what comes back.
 ask() {
-    printf "$2" | peer timeout 10 nc -N -w 5 "$SERVER" "$1" | grep -q "$3"
+    # The client of a real service waits for the answer before it hangs up.
+    local said
+    said=$( (printf "$2"; sleep 0.7) | peer timeout 10 nc -N -w 5 "$SERVER" "$1")
+    echo "$said" | grep -q "$3" && return
+    echo "port $1 says: $said"
+    return 1
 }
 
 by_inetd() {
@@ -59,7 +64,7 @@ git_daemon() {
     git config --global init.defaultBranch main
     git clone -q /srv/git/site.git /tmp/seed && cd /tmp/seed
     date >date && git add . && git commit -q -m first && git push -q origin HEAD
-    git config --global --add safe.directory '*'
+    git config --system --add safe.directory '*'
     peer git clone -q "git://$SERVER/site.git" /tmp/by-inetd
     git daemon --export-all --base-path=/srv/git --port=9419 --detach --reuseaddr \
         --enable=receive-pack
@@ -70,8 +75,8 @@ git_daemon() {
 }
 
 tcpserver_script() {
-    service_of nobody tcpserver tcpserver 0 7011 /usr/local/sbin/status
-    service_of nobody tcpserver-sh tcpserver 0 7012 /bin/sh -c 'read x; uptime; df -h / | tail -n 1'
+    service_of games tcpserver tcpserver -RHl0 0 7011 /usr/local/sbin/status
+    service_of games tcpserver-sh tcpserver -RHl0 0 7012 /bin/sh -c 'read x; uptime; df -h / | tail -n 1'
     await 7011 && await 7012
     for _ in 1 2 3; do
         ask 7011 'load\ndisk\nend\n' '/'
@@ -80,9 +85,9 @@ tcpserver_script() {
 }
 
 socat_exec() {
-    service_of nobody socat-exec socat TCP-LISTEN:7021,fork,reuseaddr EXEC:/usr/local/sbin/status
-    service_of nobody socat-system socat TCP-LISTEN:7022,fork,reuseaddr SYSTEM:'uptime; date'
-    service_of nobody socat-pty socat TCP-LISTEN:7023,fork,reuseaddr EXEC:/usr/local/sbin/count,pty,echo=0
+    service_of games socat-exec socat TCP-LISTEN:7021,fork,reuseaddr EXEC:/usr/local/sbin/status
+    service_of games socat-system socat TCP-LISTEN:7022,fork,reuseaddr SYSTEM:'uptime; date'
+    service_of games socat-pty socat TCP-LISTEN:7023,fork,reuseaddr EXEC:/usr/local/sbin/count,pty,echo=0
     await 7021 && await 7022 && await 7023
     for _ in 1 2 3; do
         ask 7021 'load\ndisk\nend\n' '/'
@@ -159,7 +164,7 @@ END
 }
 
 node_exporter() {
-    service_of nobody exporter prometheus-node-exporter
+    service_of games exporter prometheus-node-exporter
     await 9100
     for _ in 1 2 3; do
         peer curl -sf "http://$SERVER:9100/metrics" | grep -q node_load1
@@ -172,12 +177,21 @@ node_exporter() {
 # A small agent of one's own, in Python, asked by the monitoring server: runs plug-ins, answers.
 own_agent() {
     install -d /opt/monitor && cp $WORK/time.py /opt/monitor/agent.py
-    service_of nobody own python3 /opt/monitor/agent.py 7041
+    service_of games own python3 /opt/monitor/agent.py 7041
     await 7041
     for _ in 1 2 3; do ask 7041 'load\ndisk\nusers\nkernel\nend\n' 'Linux'; done
 }
 
+# A client that hangs up before its answer is there; programs run on with a dead connection.
+impatient() {
+    for _ in 1 2 3; do
+        printf 'load\ndisk\nusers\nend\n' | peer timeout 10 nc -N -w 1 "$SERVER" 7001 || true
+        printf 'load\ndisk\nusers\nend\n' | peer timeout 0.1 nc "$SERVER" 7004 || true
+    done
+}
+
 step inetd by_inetd
+step impatient impatient
 step rsync-daemon rsync_daemon
 step git-daemon git_daemon
 step tcpserver tcpserver_script

@@ -15,6 +15,7 @@ database() {
 }
 
 mail_system() {
+    test -e /etc/postfix/main.cf || cp /usr/share/postfix/main.cf.debian /etc/postfix/main.cf
     postconf -e 'inet_interfaces=loopback-only' 'mydestination=localhost, web-1' \
         'default_transport=discard' 'maillog_file=/var/log/mail.log'
     postfix start
@@ -22,6 +23,7 @@ mail_system() {
 
 # site NAME DIRECTORY
 site() {
+    install -d "$(dirname "$2")"
     cp -rL /usr/share/wordpress "$2"
     rm -rf "$2/wp-config.php"
     cat >"$2/wp-config.php" <<END
@@ -36,7 +38,7 @@ define('WP_ACCESSIBLE_HOSTS', '$SERVER,localhost');
 define('AUTH_KEY', 'one'); define('SECURE_AUTH_KEY', 'two'); define('LOGGED_IN_KEY', 'three');
 define('NONCE_KEY', 'four');
 \$table_prefix = 'wp_';
-define('ABSPATH', __DIR__ . '/');
+defined('ABSPATH') || define('ABSPATH', __DIR__ . '/');
 require_once ABSPATH . 'wp-settings.php';
 END
     install -d "$2/tools" "$2/tools/files"
