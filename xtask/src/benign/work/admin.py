@@ -4,6 +4,7 @@ plug-in, a post and a picture, visits, uses the site's own tools."""
 import http.cookiejar
 import re
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
@@ -28,8 +29,18 @@ def ask(path, fields=None, files=None):
         headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
     elif fields:
         data = urllib.parse.urlencode(fields).encode()
-    with browser.open(urllib.request.Request(url, data, headers), timeout=60) as answer:
+    try:
+        answer = browser.open(urllib.request.Request(url, data, headers), timeout=60)
+    except urllib.error.HTTPError as error:
+        # Pages are judged by what they say.
+        print(path, error)
+        answer = error
+    with answer:
         return answer.read().decode("utf-8", "replace")
+
+
+def text(page):
+    return re.sub(r"\s*<[^>]*>\s*", " ", page)[-1500:]
 
 
 def hidden(page, name):
@@ -39,13 +50,13 @@ def hidden(page, name):
 
 ask("/wp-admin/install.php?step=2", {
     "weblog_title": "Shop", "user_name": "boss", "admin_password": "correct horse",
-    "admin_password2": "correct horse", "pw_weak": "1", "admin_email": "root@localhost",
+    "admin_password2": "correct horse", "pw_weak": "1", "admin_email": "root@example.net",
     "blog_public": "0", "Submit": "Install",
 })
 ask("/wp-login.php")
 page = ask("/wp-login.php", {"log": "boss", "pwd": "correct horse", "wp-submit": "Log In", "testcookie": "1"})
 page = ask("/wp-admin/")
-assert "Dashboard" in page, f"not logged in: {[c.name for c in jar]} {page[-1500:]}"
+assert "Dashboard" in page, f"not logged in: {[c.name for c in jar]} {text(page)}"
 
 page = ask("/wp-admin/plugin-install.php?tab=upload")
 with open(plugin, "rb") as file:
@@ -53,7 +64,7 @@ with open(plugin, "rb") as file:
                {"_wpnonce": hidden(page, "_wpnonce"), "install-plugin-submit": "Install Now"},
                {"pluginzip": ("greeting.zip", file.read())})
 link = re.search(r'href="(plugins\.php\?action=activate[^"]*)"', page)
-assert link, f"the plug-in was not installed: {page[-3000:]}"
+assert link, f"the plug-in was not installed: {text(page)}"
 ask("/wp-admin/" + link.group(1).replace("&amp;", "&"))
 assert "hello from the plug-in" in ask("/?"), "the plug-in does not run"
 
@@ -74,7 +85,7 @@ with open(photo, "rb") as file:
     picture = file.read()
 for _ in range(5):
     assert "done" in ask("/tools/?do=thumbnail", {}, {"picture": ("photo.jpg", picture)})
-    assert "done" in ask("/tools/?do=mail", {"to": "root@localhost"})
+    assert "done" in ask("/tools/?do=mail", {"to": "root@example.net"})
     assert "done" in ask("/tools/?do=archive")
     assert "done" in ask("/tools/?do=pdf", {"title": "An invoice"})
 ask("/wp-admin/")

@@ -37,10 +37,10 @@ runner() {
     finished runner 4
 }
 
-# The same, for a controller that is only known by its address.
+# The same, for a controller in one's own network that is only known by its address.
 runner_by_address() {
-    peer ip addr add 203.0.113.9/32 dev eth0
-    service_of ci nameless python3 /opt/agents/runner.py nameless "http://203.0.113.9:8080"
+    peer ip addr add 10.44.7.9/32 dev eth0
+    service_of ci nameless python3 /opt/agents/runner.py nameless "http://10.44.7.9:8080"
     finished nameless 4
 }
 
@@ -54,7 +54,7 @@ remoting() {
 remoting_by_address() {
     install -d /root/agent
     cp /opt/agents/remoting.js /root/agent/
-    service_of root unnamed node /root/agent/remoting.js unnamed 203.0.113.9 50000
+    service_of root unnamed node /root/agent/remoting.js unnamed 10.44.7.9 50000
     finished unnamed 4
 }
 

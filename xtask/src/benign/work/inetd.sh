@@ -39,7 +39,7 @@ by_inetd() {
         '7003 stream tcp nowait root /usr/bin/python3 python3 /srv/work/time.py' \
         '7004 stream tcp nowait root /bin/sh sh /usr/local/sbin/status' \
         '873 stream tcp nowait root /usr/bin/rsync rsync --daemon' \
-        '9418 stream tcp nowait root /usr/lib/git-core/git-daemon git-daemon --inetd --export-all --base-path=/srv/git' |
+        '9418 stream tcp nowait root /usr/bin/git git daemon --inetd --export-all --base-path=/srv/git' |
         grep -v internal >/etc/inetd.conf
     inetd
     await 7001
@@ -159,7 +159,7 @@ END
     service_of zabbix zabbix zabbix_agentd -f -c /etc/zabbix/zabbix_agentd.conf
     await 10050
     for key in agent.ping users.count 'disk.used[/]' 'system.run[uptime]' 'system.uname'; do
-        ask 10050 "$key\n" '.'
+        ask 10050 "$key\n" '.' || { tail -n 3 /var/log/zabbix-agent/*.log; false; }
     done
 }
 

@@ -7,6 +7,8 @@ PEER=203.0.113.7
 WORK=/srv/work
 # How long one step may take, in seconds.
 LIMIT=${LIMIT:-90}
+# Old daemons close every descriptor there might be, one by one.
+ulimit -S -n 4096
 
 # Does something on the other machine, which has the same files.
 peer() { nsenter --net=/run/netns/peer -- "$@"; }

@@ -118,7 +118,7 @@ forwards() {
     ssh -f -N -o ExitOnForwardFailure=yes -R 9122:127.0.0.1:22 root@$PEER
     peer ssh -p 9122 -o NoHostAuthenticationForLocalhost=yes admin@127.0.0.1 'id; uname -a'
     typed id 'ls -l' | peer ssh -tt -p 9122 -o NoHostAuthenticationForLocalhost=yes admin@127.0.0.1
-    setsid --fork ssh -N -w none -L 9200:127.0.0.1:22 root@$PEER >/dev/null 2>&1
+    setsid --fork ssh -N -L 9200:127.0.0.1:22 root@$PEER >/dev/null 2>&1
     await 9200
     ssh -p 9200 -o NoHostAuthenticationForLocalhost=yes admin@127.0.0.1 id
 }

@@ -33,6 +33,7 @@ define('DB_USER', '$1');
 define('DB_PASSWORD', 'secret');
 define('DB_HOST', 'localhost');
 define('FS_METHOD', 'direct');
+define('WP_DEFAULT_THEME', 'plain');
 define('WP_HTTP_BLOCK_EXTERNAL', true);
 define('WP_ACCESSIBLE_HOSTS', '$SERVER,localhost');
 define('AUTH_KEY', 'one'); define('SECURE_AUTH_KEY', 'two'); define('LOGGED_IN_KEY', 'three');
@@ -41,6 +42,11 @@ define('NONCE_KEY', 'four');
 defined('ABSPATH') || define('ABSPATH', __DIR__ . '/');
 require_once ABSPATH . 'wp-settings.php';
 END
+    # The themes are packages of their own; this one is enough.
+    install -d "$2/wp-content/themes/plain"
+    printf '/*\nTheme Name: Plain\n*/\n' >"$2/wp-content/themes/plain/style.css"
+    printf '<?php wp_head(); while (have_posts()) { the_post(); the_title(); the_content(); } wp_footer();\n' \
+        >"$2/wp-content/themes/plain/index.php"
     install -d "$2/tools" "$2/tools/files"
     cp $WORK/tools.php "$2/tools/index.php"
     cp $WORK/maintain.php "$2/../maintain.php"
