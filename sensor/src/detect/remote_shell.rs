@@ -9,8 +9,9 @@
 //! interpreter inside the process that has the socket (see `command_loop`, once it starts
 //! commands); UDP sockets that are never connected and send nothing.
 //! Looks alike: logins (sshd, containers), known by the service in the chain; build agents, which
-//! hand scripts to shells through pipes (`errand`, of medium severity, because an implant that
-//! is told what to do before it starts its shell does the same); inetd-style services, which run a program or a script and no shell that reads commands; X clients.
+//! hand scripts to shells through pipes (`errand`, of medium severity, because an implant that is
+//! told what to do before it starts its shell does the same); inetd-style services, which run a
+//! program or a script and no shell that reads commands; X clients.
 
 use super::command_loop::is_nameless;
 use super::finding::{Builtin, Finding};
@@ -321,7 +322,8 @@ fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, S
     if inbound {
         let opener = host.program(tie.connection.opener)?;
         let look = Look::at(opener);
-        let odd = look.carries_code() || look.is_out_of_place();
+        // What a super-server is given to start is not its own code, and judged when it starts.
+        let odd = (look.carries_code() && !look.is_super_server()) || look.is_out_of_place();
         if like_shell && tie.fed.hops.is_empty() && !look.is_super_server() {
             return Some((BIND, Severity::High, 80));
         }
@@ -344,9 +346,9 @@ fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, S
 /// place of its own, which nobody would use as a relay, and which had heard from the peer before
 /// it started the shell. A shell that waits for an intruder is there before the first word.
 fn is_errand(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> bool {
-    let had_heard = suspect.carried.is_some_and(|carried| {
-        carried.inode == tie.fed.connection && carried.received > 0
-    });
+    let had_heard = suspect
+        .carried
+        .is_some_and(|carried| carried.inode == tie.fed.connection && carried.received > 0);
     let [hop] = &*tie.fed.hops else { return false };
     let is_settled = host.program(hop.relay).is_some_and(|program| {
         let look = Look::at(program);

@@ -44,7 +44,14 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "ci",
         about: "agents that run jobs for a controller: polling, streaming, one held connection",
-        files: files!("ci.sh", "controller.py", "poller.py", "runner.py", "remoting.js", "job.sh"),
+        files: files!(
+            "ci.sh",
+            "controller.py",
+            "poller.py",
+            "runner.py",
+            "remoting.js",
+            "job.sh"
+        ),
         limit: Duration::from_secs(180),
     },
     Scenario {
@@ -62,7 +69,13 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "web",
         about: "WordPress on Apache and on nginx with php-fpm: installed, extended, visited, maintained",
-        files: files!("web.sh", "admin.py", "plugin.php", "tools.php", "maintain.php"),
+        files: files!(
+            "web.sh",
+            "admin.py",
+            "plugin.php",
+            "tools.php",
+            "maintain.php"
+        ),
         limit: Duration::from_secs(300),
     },
     Scenario {

@@ -232,11 +232,19 @@ fn configure(root: &root::Root, archives: &[PathBuf]) -> Result<()> {
     };
     // Mail servers want to know who they are, and this machine's name is all that there is yet.
     let name = fs::read_to_string("/proc/sys/kernel/hostname").context("no host name")?;
-    fs::write(root.path("/etc/hosts"), format!("127.0.0.1 localhost {name}"))
-        .context("cannot write /etc/hosts")?;
+    fs::write(
+        root.path("/etc/hosts"),
+        format!("127.0.0.1 localhost {name}"),
+    )
+    .context("cannot write /etc/hosts")?;
     // A script may fail because it wants what a later one makes.
     let install = || {
-        dpkg(&["--unpack", "--skip-same-version", "--recursive", "/archives"])?;
+        dpkg(&[
+            "--unpack",
+            "--skip-same-version",
+            "--recursive",
+            "/archives",
+        ])?;
         dpkg(&["--configure", "--pending"])
     };
     install().or_else(|_| {

@@ -24,6 +24,8 @@ END
 }
 
 daily() {
+    # Not at a random time of the next half hour.
+    echo 'APT::Periodic::RandomSleep "0";' >/etc/apt/apt.conf.d/99here
     run-parts --report /etc/cron.daily || true
     run-parts --report /etc/cron.weekly || true
     anacron -f -n -d -s -q 2>&1 | tail -n 3
@@ -73,7 +75,7 @@ for domain in $RENEWED_DOMAINS; do
     install -m 640 -g ssl-cert "$RENEWED_LINEAGE/privkey.pem" "/etc/ssl/private/$domain.pem" 2>/dev/null ||
         install -m 640 "$RENEWED_LINEAGE/privkey.pem" "/etc/ssl/private/$domain.pem"
 done
-nginx -t && apachectl configtest
+nginx -t
 openssl x509 -in "$RENEWED_LINEAGE/fullchain.pem" -noout -dates
 END
     chmod 755 /etc/letsencrypt/renewal-hooks/deploy/reload

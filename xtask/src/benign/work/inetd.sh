@@ -20,12 +20,14 @@ read -r line
 echo "${#line} characters, $(echo "$line" | wc -w) words"
 END
 chmod 755 /usr/local/sbin/status /usr/local/sbin/count
+# Many services ask who is calling.
+names
 
 # Sends lines to a port and checks what comes back.
 ask() {
     # The client of a real service waits for the answer before it hangs up.
     local said
-    said=$( (printf "$2"; sleep 0.7) | peer timeout 10 nc -N -w 5 "$SERVER" "$1")
+    said=$( (printf "$2"; sleep 0.7) | peer timeout 10 nc -N -w 5 "$SERVER" "$1" | tr -d '\0')
     echo "$said" | grep -q "$3" && return
     echo "port $1 says: $said"
     return 1
@@ -159,7 +161,8 @@ END
     service_of zabbix zabbix zabbix_agentd -f -c /etc/zabbix/zabbix_agentd.conf
     await 10050
     for key in agent.ping users.count 'disk.used[/]' 'system.run[uptime]' 'system.uname'; do
-        ask 10050 "$key\n" '.' || { tail -n 3 /var/log/zabbix-agent/*.log; false; }
+        # The length, as four bytes and four zeros, is between the head and the key.
+        ask 10050 "ZBXD\\001$(printf '\\%03o' ${#key})\\000\\000\\000\\000\\000\\000\\000$key" ZBXD
     done
 }
 
