@@ -1,5 +1,6 @@
 # Packages: installed, configured anew, upgraded, removed, with all scripts and triggers of theirs.
 . /srv/work/lib.sh
+names
 LIMIT=330
 export DEBIAN_FRONTEND=noninteractive
 

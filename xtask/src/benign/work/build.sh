@@ -1,5 +1,6 @@
 # Builds: thousands of short-lived programs, programs that were just written, programs in /tmp.
 . /srv/work/lib.sh
+names
 LIMIT=150
 
 # A project of many small files.

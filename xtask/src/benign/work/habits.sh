@@ -1,9 +1,10 @@
 # What administrators type, and what monitoring starts, all day long: a list of lines, each run
 # again and again in a scratch directory, until there were enough of them.
 . /srv/work/lib.sh
+names
 LIMIT=800
 # Rounds through the list; a round is about 500 programs.
-ROUNDS=${ROUNDS:-330}
+ROUNDS=${ROUNDS:-200}
 
 scratch() {
     install -d /srv/scratch && cd /srv/scratch
@@ -46,7 +47,7 @@ plugins() {
             /usr/lib/nagios/plugins/${check%%:*} $(echo "${check#*:}" | tr : ' ') || true
         done
         for plugin in cpu df load memory processes uptime; do
-            /usr/share/munin/plugins/$plugin || true
+            MUNIN_LIBDIR=/usr/share/munin /usr/share/munin/plugins/$plugin || true
         done
     done
 }
