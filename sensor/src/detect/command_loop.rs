@@ -273,6 +273,9 @@ impl Loop {
 struct Weight {
     /// Its code is among its arguments, or it is where no program should be.
     odd: bool,
+    /// A super-server that was given code to start. One answer is a service; a conversation is
+    /// not.
+    given: bool,
     /// It called out.
     outbound: bool,
     /// It called an address of which nobody had asked the name; see [`is_nameless`].
@@ -285,7 +288,10 @@ impl Weight {
     fn of(holder: &Process, connection: &Connection, host: &Tracker) -> Self {
         let look = holder.program.as_deref().map(Look::at);
         Self {
-            odd: look.is_some_and(|look| look.carries_code() || look.is_out_of_place()),
+            odd: look.is_some_and(|look| {
+                look.is_out_of_place() || (look.carries_code() && !look.is_super_server())
+            }),
+            given: look.is_some_and(|look| look.carries_code() && look.is_super_server()),
             outbound: connection.direction != Direction::Ingress,
             nameless: is_nameless(connection, host),
             packaged: look.is_some_and(|look| look.is_of_system() && look.kind() == Kind::Other),
@@ -297,7 +303,7 @@ impl Weight {
     }
 
     fn severity(self, rounds: u32) -> Option<Severity> {
-        if self.odd {
+        if self.odd || (self.given && rounds > 1) {
             return Some(Severity::High);
         }
         if self.packaged {

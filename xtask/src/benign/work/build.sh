@@ -43,7 +43,7 @@ with_cmake() {
     cmake --install build
 }
 
-rust() {
+with_rust() {
     export CARGO_HOME=/tmp/cargo-home
     cd /tmp && cargo new -q demo-rs && cd demo-rs && cargo new -q --lib part
     printf '[package]\nname = "demo-rs"\nversion = "0.1.0"\nedition = "2021"\nbuild = "build.rs"\n[dependencies]\npart = { path = "part" }\n' >Cargo.toml
@@ -54,7 +54,7 @@ rust() {
     cargo run --offline
 }
 
-python() {
+with_python() {
     cd /tmp && python3 -m venv --system-site-packages env
     . env/bin/activate
     install -d sdist/demo_py
@@ -97,7 +97,7 @@ temporary() {
 
 step autotools autotools
 step cmake with_cmake
-step rust rust
-step python python
+step rust with_rust
+step python with_python
 step node javascript
 step temporary temporary

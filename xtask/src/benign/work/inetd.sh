@@ -130,7 +130,7 @@ END
     done
 }
 
-nrpe() {
+by_nrpe() {
     sed -i "s/^allowed_hosts=.*/allowed_hosts=127.0.0.1,$PEER/" /etc/nagios/nrpe.cfg
     cat >>/etc/nagios/nrpe.cfg <<'END'
 command[here_disk]=/usr/lib/nagios/plugins/check_disk -w 1% -c 1% -p /
@@ -201,7 +201,7 @@ step tcpserver tcpserver_script
 step socat socat_exec
 step socket-activation socket_activation
 step munin munin
-step nrpe nrpe
+step nrpe by_nrpe
 step zabbix zabbix
 step node-exporter node_exporter
 step own-agent own_agent
