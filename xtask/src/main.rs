@@ -5,7 +5,9 @@
 mod artifacts;
 mod atomics;
 mod bench;
+mod benign;
 mod build;
+mod cage;
 mod ci;
 mod debian;
 mod exec;
@@ -68,6 +70,11 @@ enum Task {
     /// Inside of a test's cage, for `atomics` only
     #[command(hide = true)]
     AtomicCage(atomics::cage::Args),
+    /// Do what servers do all day, and show what alarms the sensor
+    Benign(benign::Args),
+    /// Inside of a cage, for `benign` only
+    #[command(hide = true)]
+    BenignCage(benign::cage::Args),
     /// Check format, lints, dependencies and documentation, then run every test
     Ci(ci::Args),
 }
@@ -97,6 +104,8 @@ fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
         Task::WebshellCage(args) => webshells::cage::run(&args),
         Task::Atomics(args) => atomics::run(workspace, &args),
         Task::AtomicCage(args) => atomics::cage::run(&args),
+        Task::Benign(args) => benign::run(workspace, &args),
+        Task::BenignCage(args) => benign::cage::run(&args),
         Task::Ci(args) => ci::run(workspace, &args),
     }
 }

@@ -3,7 +3,7 @@
 //! on this machine; nothing of it reaches any network. This file only joins the parts.
 
 pub(crate) mod cage;
-mod cgroup;
+pub(crate) mod cgroup;
 mod conversation;
 mod corpus;
 mod fill;

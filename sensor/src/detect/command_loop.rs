@@ -9,10 +9,11 @@
 //! commands run without any exec; a loop that was never sent a command.
 //! Looks alike: agents that are told over the network what to run (CI runners, configuration
 //! management, monitoring), installers that download and run. They are files of packages, or
-//! scripts with a path, and know their peers by name; so the verdict weighs where the program
-//! came from.
+//! scripts with a path, and know their peers by name or have them in their own network; so the
+//! verdict weighs where the program came from and whom it called.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use super::finding::{Builtin, Finding};
 use super::program::{Kind, Look};
@@ -138,6 +139,22 @@ impl CommandLoops {
     }
 }
 
+/// Whether somebody on the internet was called by address. Machines of one's own, build controllers
+/// among them, often are; those of others have names, and certificates in them.
+pub(super) fn is_nameless(connection: &Connection, host: &Tracker) -> bool {
+    let is_own = match connection.remote.address.to_canonical() {
+        IpAddr::V4(address) => {
+            address.is_private() || address.is_loopback() || address.is_link_local()
+        }
+        IpAddr::V6(address) => {
+            address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local()
+        }
+    };
+    connection.direction != Direction::Ingress
+        && !is_own
+        && host.name_of(connection.remote.address).is_none()
+}
+
 /// The nearest ancestor that has the connection, and runs the process for it.
 fn holder(process: &Process, inode: u64, host: &Tracker) -> Option<Box<Process>> {
     let key = host
@@ -257,9 +274,12 @@ impl Loop {
 struct Weight {
     /// Its code is among its arguments, or it is where no program should be.
     odd: bool,
+    /// A super-server that was given code to start. One answer is a service; a conversation is
+    /// not.
+    given: bool,
     /// It called out.
     outbound: bool,
-    /// It called an address of which nobody had asked the name.
+    /// It called an address of which nobody had asked the name; see [`is_nameless`].
     nameless: bool,
     /// It is a file of the system and no interpreter.
     packaged: bool,
@@ -269,10 +289,12 @@ impl Weight {
     fn of(holder: &Process, connection: &Connection, host: &Tracker) -> Self {
         let look = holder.program.as_deref().map(Look::at);
         Self {
-            odd: look.is_some_and(|look| look.carries_code() || look.is_out_of_place()),
+            odd: look.is_some_and(|look| {
+                look.is_out_of_place() || (look.carries_code() && !look.is_super_server())
+            }),
+            given: look.is_some_and(|look| look.carries_code() && look.is_super_server()),
             outbound: connection.direction != Direction::Ingress,
-            nameless: connection.direction != Direction::Ingress
-                && host.name_of(connection.remote.address).is_none(),
+            nameless: is_nameless(connection, host),
             packaged: look.is_some_and(|look| look.is_of_system() && look.kind() == Kind::Other),
         }
     }
@@ -282,7 +304,7 @@ impl Weight {
     }
 
     fn severity(self, rounds: u32) -> Option<Severity> {
-        if self.odd {
+        if self.odd || (self.given && rounds > 1) {
             return Some(Severity::High);
         }
         if self.packaged {

@@ -272,6 +272,17 @@ impl<'p> Look<'p> {
         }
     }
 
+    /// Whether it is a shell that was told to talk to a person.
+    #[must_use]
+    pub fn is_interactive(&self) -> bool {
+        let mut options = self.args.iter();
+        self.kind == Kind::Shell
+            && options.any(|arg| {
+                &**arg == "--interactive"
+                    || (arg.starts_with('-') && !arg.starts_with("--") && arg.contains('i'))
+            })
+    }
+
     /// Whether its program is among its arguments instead of in a file.
     #[must_use]
     pub fn carries_code(&self) -> bool {
@@ -509,6 +520,13 @@ mod tests {
         let renamed = program(&["sh"]);
         let renamed = Look::at(&renamed).known_as(Kind::Shell, "busybox");
         assert_eq!((renamed.kind(), renamed.name()), (Kind::Shell, "sh"));
+    }
+
+    #[test]
+    fn a_shell_that_was_told_to_talk_to_a_person_is_interactive() {
+        let is = |line: &[&str]| Look::at(&program(line)).is_interactive();
+        assert!(is(&["sh", "-i"]) && is(&["bash", "-li"]) && is(&["bash", "--norc", "-i"]));
+        assert!(!is(&["bash", "--login"]) && !is(&["sh"]) && !is(&["grep", "-i", "x"]));
     }
 
     #[test]

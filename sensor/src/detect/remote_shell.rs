@@ -8,9 +8,12 @@
 //! Misses: relays that hand bytes on through files, shared memory or another machine; a command
 //! interpreter inside the process that has the socket (see `command_loop`, once it starts
 //! commands); UDP sockets that are never connected and send nothing.
-//! Looks alike: logins (sshd, containers), known by the service in the chain; inetd-style
-//! services, which run a program or a script and no shell that reads commands; X clients.
+//! Looks alike: logins (sshd, containers), known by the service in the chain; build agents, which
+//! hand scripts to shells through pipes (`errand`, of medium severity, because an implant that is
+//! told what to do before it starts its shell does the same); inetd-style services, which run a
+//! program or a script and no shell that reads commands; X clients.
 
+use super::command_loop::is_nameless;
 use super::finding::{Builtin, Finding};
 use super::program::{Kind, Look};
 use super::reported::Reported;
@@ -47,6 +50,14 @@ pub const COMMAND: Builtin = Builtin {
     name: "Command run over a connection",
     techniques: &["T1059", "T1095"],
     tactics: &[attack::EXECUTION, attack::COMMAND_AND_CONTROL],
+};
+
+/// A program that was given work over a connection has a shell do it.
+pub const ERRAND: Builtin = Builtin {
+    id: "remote-shell.errand",
+    name: "Shell works for a peer",
+    techniques: &["T1059.004", "T1072"],
+    tactics: &[attack::EXECUTION],
 };
 
 /// Commands come in and nothing goes back.
@@ -291,6 +302,14 @@ fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, S
         return Some((ONE_WAY, obedience(suspect, tie, host), 75));
     }
     if suspect.reads_commands {
+        if is_errand(suspect, tie, host) {
+            let severity = if is_nameless(tie.connection, host) {
+                Severity::High
+            } else {
+                Severity::Medium
+            };
+            return Some((ERRAND, severity, 60));
+        }
         let rule = if inbound { BIND } else { REVERSE };
         let confidence = if tie.certain { 97 } else { 88 };
         return Some((rule, Severity::Critical, confidence));
@@ -304,7 +323,8 @@ fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, S
     if inbound {
         let opener = host.program(tie.connection.opener)?;
         let look = Look::at(opener);
-        let odd = look.carries_code() || look.is_out_of_place();
+        // What a super-server is given to start is not its own code, and judged when it starts.
+        let odd = (look.carries_code() && !look.is_super_server()) || look.is_out_of_place();
         if like_shell && tie.fed.hops.is_empty() && !look.is_super_server() {
             return Some((BIND, Severity::High, 80));
         }
@@ -321,6 +341,21 @@ fn judge(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> Option<(Builtin, S
     let odd = !suspect.of_system && suspect.kind == Kind::Other;
     let program = suspect.process.program.as_deref()?;
     (odd && Look::at(program).is_out_of_place()).then_some((COMMAND, Severity::Medium, 60))
+}
+
+/// Whether it looks like a build agent's shell: its pipes are in the hands of a program with a
+/// place of its own, which nobody would use as a relay, and which had heard from the peer before
+/// it started the shell. A shell that waits for an intruder is there before the first word.
+fn is_errand(suspect: &Suspect, tie: &Tie<'_>, host: &Tracker) -> bool {
+    let had_heard = suspect
+        .carried
+        .is_some_and(|carried| carried.inode == tie.fed.connection && carried.received > 0);
+    let [hop] = &*tie.fed.hops else { return false };
+    let is_settled = host.program(hop.relay).is_some_and(|program| {
+        let look = Look::at(program);
+        !look.carries_code() && !look.is_out_of_place() && !look.is_bare_relay()
+    });
+    had_heard && is_settled && !tie.certain && !suspect.is_interactive
 }
 
 /// How bad it is that a shell takes what comes out of a connection for commands: bad when it

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use super::identity::Identities;
 use super::program::Kind;
 use crate::event::object;
-use crate::event::process::{Exec, Process, ProcessKey};
+use crate::event::process::{Carried, Exec, Process, ProcessKey};
 use crate::event::{Event, EventId};
 use crate::track::streams::{Channel, is_joint};
 
@@ -30,6 +30,10 @@ pub struct Suspect {
     pub runs_commands: bool,
     /// It stands where packages put programs.
     pub of_system: bool,
+    /// It was told to talk to a person, whoever that is.
+    pub is_interactive: bool,
+    /// What the connection it inherited had carried when it started.
+    pub carried: Option<Carried>,
     /// Its standard input and output.
     streams: [Option<Channel>; 2],
 }
@@ -78,6 +82,8 @@ impl Suspects {
             reads_commands: look.reads_commands(),
             runs_commands: false,
             of_system: look.is_of_system(),
+            is_interactive: look.is_interactive(),
+            carried: exec.carried,
             streams: [Channel::of(stdin), Channel::of(stdout)],
         };
         if self.by_key.insert(process.key, suspect).is_none() {

@@ -8,7 +8,6 @@ mod parent;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::mount::check;
+use crate::cage;
 
 /// Who starts the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -72,39 +71,12 @@ pub(crate) struct Args {
     spec: PathBuf,
 }
 
-/// Makes the process namespace, and process 1 in it. Says `started` on standard output when the
-/// payload has been started; what the payload says goes to standard error.
+/// Process 1: starts the payload; what it says goes to standard error.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let text = fs::read_to_string(&args.spec)
-        .with_context(|| format!("cannot read {}", args.spec.display()))?;
-    let spec: Spec = serde_json::from_str(&text).context("not a cage")?;
-    // SAFETY: no memory is passed.
-    check(unsafe { libc::unshare(libc::CLONE_NEWPID) }).context("no process namespace")?;
-    // SAFETY: this process has a single thread, so the child may do anything.
-    match unsafe { libc::fork() } {
-        0 => inside(&spec),
-        child if child > 0 => {
-            // SAFETY: no memory is passed but a null pointer, which is allowed.
-            check_any(unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) })?;
-            Ok(ExitCode::SUCCESS)
-        }
-        _ => Err(io::Error::last_os_error()).context("cannot fork"),
-    }
+    cage::keep(&args.spec, inside)
 }
 
-fn check_any(result: i32) -> io::Result<i32> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
-}
-
-/// Process 1.
-fn inside(spec: &Spec) -> Result<ExitCode> {
-    // SAFETY: no memory is passed.
-    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
-        .context("cannot be made to end with the harness")?;
+fn inside(spec: &Spec) -> Result<()> {
     let cgroup = spec.cgroup.as_deref().map(open_cgroup).transpose()?;
     mounts::enter(&spec.root, &spec.scratch)?;
     for (name, target) in &spec.alternatives {
@@ -120,17 +92,9 @@ fn inside(spec: &Spec) -> Result<ExitCode> {
     for line in &spec.setup {
         parent::prepare(spec, line)?;
     }
-    let _input = parent::start(spec, cgroup.as_ref())?;
-    let mut out = io::stdout();
-    writeln!(out, "started").context("the harness is gone")?;
-    loop {
-        // SAFETY: no memory is passed but a null pointer, which is allowed.
-        if unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } < 0 {
-            // Nobody is left to be waited for, and process 1 stays until it is killed.
-            // SAFETY: no memory is passed.
-            unsafe { libc::pause() };
-        }
-    }
+    // Open as long as process 1 is.
+    std::mem::forget(parent::start(spec, cgroup.as_ref())?);
+    Ok(())
 }
 
 /// To be written to by whoever joins it; opened while the machine's own mounts are in reach.

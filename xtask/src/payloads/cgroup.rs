@@ -12,11 +12,11 @@ use anyhow::{Context, Result};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A group of the unified hierarchy.
-pub(super) struct Cgroup(PathBuf);
+pub(crate) struct Cgroup(PathBuf);
 
 impl Cgroup {
     /// `/system.slice/<name>-<our pid>.service`
-    pub(super) fn new(name: &str) -> Result<Self> {
+    pub(crate) fn new(name: &str) -> Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").context("no /proc")?;
         let root = mounts
             .lines()
@@ -29,7 +29,7 @@ impl Cgroup {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

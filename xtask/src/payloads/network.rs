@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
 use std::process::{self, Command, Stdio};
 use std::thread;
 
@@ -58,6 +59,11 @@ impl Namespace {
     /// The descriptor to join it with.
     pub(crate) fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+
+    /// As a file to join it by, for programs that we start.
+    pub(crate) fn path(&self) -> PathBuf {
+        format!("/proc/{}/fd/{}", process::id(), self.fd()).into()
     }
 
     /// Does something in it: sockets made there stay there, and so do programs.

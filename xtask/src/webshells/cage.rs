@@ -4,7 +4,6 @@
 //! its own, because namespaces want a single thread.
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -12,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::stack::Stack;
-use crate::mount::check;
+use crate::cage;
 use crate::payloads::cage::mounts;
 
 /// What is to be done in a cage.
@@ -31,31 +30,12 @@ pub(crate) struct Args {
     spec: PathBuf,
 }
 
-/// Makes the process namespace, and process 1 in it. Says `started` on standard output when the
-/// server was started.
+/// Process 1: starts the server.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let text = fs::read_to_string(&args.spec)
-        .with_context(|| format!("cannot read {}", args.spec.display()))?;
-    let spec: Spec = serde_json::from_str(&text).context("not a cage")?;
-    // SAFETY: no memory is passed.
-    check(unsafe { libc::unshare(libc::CLONE_NEWPID) }).context("no process namespace")?;
-    // SAFETY: this process has a single thread, so the child may do anything.
-    match unsafe { libc::fork() } {
-        0 => inside(&spec),
-        child if child > 0 => {
-            // SAFETY: no memory is passed but a null pointer, which is allowed.
-            unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
-            Ok(ExitCode::SUCCESS)
-        }
-        _ => Err(io::Error::last_os_error()).context("cannot fork"),
-    }
+    cage::keep(&args.spec, inside)
 }
 
-/// Process 1.
-fn inside(spec: &Spec) -> Result<ExitCode> {
-    // SAFETY: no memory is passed.
-    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
-        .context("cannot be made to end with the harness")?;
+fn inside(spec: &Spec) -> Result<()> {
     mounts::enter(&spec.root, &spec.scratch)?;
     for (path, text) in spec.stack.files() {
         let place = Path::new(path).parent().unwrap_or(Path::new("/"));
@@ -80,13 +60,5 @@ fn inside(spec: &Spec) -> Result<ExitCode> {
         "{} does not start: {status}",
         spec.stack.name
     );
-    writeln!(io::stdout(), "started").context("the harness is gone")?;
-    loop {
-        // SAFETY: no memory is passed but a null pointer, which is allowed.
-        if unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } < 0 {
-            // Nobody is left to be waited for, and process 1 stays until it is killed.
-            // SAFETY: no memory is passed.
-            unsafe { libc::pause() };
-        }
-    }
+    Ok(())
 }

@@ -2,24 +2,21 @@
 //! the time it took, by which alerts are assigned. What alerts say is not known here.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::os::linux::fs::MetadataExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::cage::Spec;
 use super::root::Root;
 use super::stack::Stack;
 use super::visit::{self, Site};
+use crate::cage::Cage;
 use crate::exec;
-use crate::mount::check;
 use crate::payloads::network::{Address, Network};
 use crate::payloads::sensor::{Line, Sensor};
 
@@ -132,9 +129,9 @@ pub(super) fn run(
     } else {
         stack
     };
-    let start = || Sensor::start(binary, arguments, scratch);
-    let early = way.is_sensor_first.then(start).transpose()?;
-    let cage = Cage::start(&stack, root, &network, scratch)?;
+    let watch = || Sensor::start(binary, arguments, scratch);
+    let early = way.is_sensor_first.then(watch).transpose()?;
+    let cage = start(&stack, root, &network, scratch)?;
     let (namespace, kept) = cage.namespace()?;
     let site = Site::new(network.server_address(), stack.port);
     let (peer, _) = network.peer_address();
@@ -142,7 +139,7 @@ pub(super) fn run(
     network.peer().within(|| site.wait(first))?;
     let sensor = match early {
         Some(sensor) => sensor,
-        None => start()?,
+        None => watch()?,
     };
     thread::sleep(BETWEEN);
     let mut done = Vec::new();
@@ -211,59 +208,16 @@ fn commands(site: Site, stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// The process that keeps a cage; when it is gone, so is everything in it.
-struct Cage(Child);
-
-impl Cage {
-    fn start(stack: &Stack, root: &Root, network: &Network, scratch: &Path) -> Result<Self> {
-        let place = scratch.join("mount");
-        fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-        let spec = Spec {
-            root: root.dir(),
-            scratch: place,
-            stack: stack.clone(),
-        };
-        let (file, log) = (scratch.join("cage.json"), scratch.join("cage.log"));
-        fs::write(&file, serde_json::to_string(&spec)?)
-            .with_context(|| format!("cannot write {}", file.display()))?;
-        let errors =
-            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = Command::new(std::env::current_exe().context("who are we?")?);
-        command
-            .arg("webshell-cage")
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors);
-        exec::end_with_us(&mut command);
-        let namespace = network.server().fd();
-        // SAFETY: between fork and exec a single system call, without memory; the descriptor is
-        // open as long as the network lives, which is longer than this call.
-        unsafe { command.pre_exec(move || check(libc::setns(namespace, libc::CLONE_NEWNET))) };
-        let mut cage = Self(command.spawn().context("cannot start a cage")?);
-        let out = cage.0.stdout.take().context("no pipe from the cage")?;
-        let mut line = String::new();
-        BufReader::new(out)
-            .read_line(&mut line)
-            .context("cannot hear the cage")?;
-        if line.trim_end() != "started" {
-            bail!("{}", fs::read_to_string(&log).unwrap_or_default().trim());
-        }
-        Ok(cage)
-    }
-
-    /// Its process namespace.
-    fn namespace(&self) -> Result<(u64, File)> {
-        let path = format!("/proc/{}/ns/pid_for_children", self.0.id());
-        let namespace = File::open(&path).with_context(|| format!("cannot open {path}"))?;
-        let number = namespace.metadata().context("no namespace")?.st_ino();
-        Ok((number, namespace))
-    }
-}
-
-impl Drop for Cage {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The server, started.
+fn start(stack: &Stack, root: &Root, network: &Network, scratch: &Path) -> Result<Cage> {
+    let place = scratch.join("mount");
+    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+    let spec = Spec {
+        root: root.dir(),
+        scratch: place,
+        stack: stack.clone(),
+    };
+    let mut cage = Cage::start("webshell-cage", &spec, network.server(), scratch)?;
+    cage.ready()?;
+    Ok(cage)
 }

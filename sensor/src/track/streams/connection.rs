@@ -153,7 +153,9 @@ impl Connections {
     /// A process has an inet socket as a standard stream; nobody may have seen it opened.
     pub(super) fn seen(&mut self, inode: u64, object: &Object, holder: ProcessKey, boot_ns: u64) {
         let Some(inet) = &object.inet else { return };
-        if self.by_inode.contains_key(&inode) || inet.remote.port == 0 {
+        // One without a port of its own was closed by the other side, while it is still held.
+        let is_dead = inet.local.port == 0 || inet.remote.port == 0;
+        if self.by_inode.contains_key(&inode) || is_dead {
             return;
         }
         let direction = self.direction(inet);
