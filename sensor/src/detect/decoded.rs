@@ -2,22 +2,25 @@
 //! `base64 -d | sh`. What was on the way, or in a command line, could not be read.
 //!
 //! Sees: a decoder at the other end of the pipe that an interpreter reads its program from, in
-//! whichever order the two were started.
+//! whichever order the two were started, and also when one has ended by then.
 //! Misses: decoding inside of one program (`python3 -c 'exec(b64decode(…))'`), or into a file.
 //! Looks alike: installers that carry themselves as a compressed tail; unpackers are not meant
 //! for that reason, only programs that decode text.
+
+use std::collections::HashMap;
 
 use super::finding::{Builtin, Finding};
 use super::program::{Kind, Look};
 use crate::event::alert::Severity;
 use crate::event::lineage::Lineage;
-use crate::event::object;
-use crate::event::process::{Process, ProcessKey, Program};
+use crate::event::object::{self, Object};
+use crate::event::process::{Process, Program};
 use crate::event::{Action, Event, attack};
-use crate::track::Tracker;
 
-/// Processes at a pipe looked at.
-const JOINED_MAX: usize = 8;
+/// Pipes remembered that have a decoder or an interpreter at an end.
+const PIPES_MAX: usize = 1_024;
+/// How long after one end started the other may, in nanoseconds.
+const TOGETHER_NS: u64 = 60 * 1_000_000_000;
 
 /// The rule.
 pub const RULE: Builtin = Builtin {
@@ -27,30 +30,68 @@ pub const RULE: Builtin = Builtin {
     tactics: &[attack::DEFENSE_EVASION, attack::EXECUTION],
 };
 
-/// Looks at an event, which the host's state already knows of.
-pub fn observe(event: &Event, host: &Tracker, found: &mut Vec<Finding>) {
-    let (Action::Exec(exec), Some(process)) = (&event.action, &event.process) else {
-        return;
-    };
-    let [input, output, _] = &exec.stdio;
-    let is_pipe = |object: &object::Object| object.kind == object::Kind::Pipe;
-    let other = if is_pipe(input) && obeys(&exec.program) {
-        joined(process.key, host, decodes)
-    } else if is_pipe(output) && decodes(&exec.program) {
-        joined(process.key, host, obeys)
-    } else {
-        return;
-    };
-    let Some((_, other)) = other.filter(|_| !process.lineage.has(Lineage::PACKAGE_MANAGER)) else {
-        return;
-    };
-    let names = [process.name(), &other];
-    let [shell, decoder] = if obeys(&exec.program) {
-        names
-    } else {
-        [names[1], names[0]]
-    };
-    found.push(finding(event, process, shell, decoder));
+/// Decoders and interpreters at pipes: either may have ended before the other starts.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// By inode of the pipe.
+    pipes: HashMap<u64, End>,
+}
+
+/// Who is at one end of a pipe.
+#[derive(Debug)]
+struct End {
+    decodes: bool,
+    name: Box<str>,
+    /// When it started, in nanoseconds since boot.
+    at: u64,
+}
+
+impl Decoded {
+    /// Looks at an event.
+    pub fn observe(&mut self, event: &Event, found: &mut Vec<Finding>) {
+        let (Action::Exec(exec), Some(process)) = (&event.action, &event.process) else {
+            return;
+        };
+        let [input, output, _] = &exec.stdio;
+        let is_pipe = |object: &Object| object.kind == object::Kind::Pipe;
+        let (pipe, decodes) = if is_pipe(input) && obeys(&exec.program) {
+            (input.inode, false)
+        } else if is_pipe(output) && decodes(&exec.program) {
+            (output.inode, true)
+        } else {
+            return;
+        };
+        if process.lineage.has(Lineage::PACKAGE_MANAGER) {
+            return;
+        }
+        let this = End {
+            decodes,
+            name: process.name().into(),
+            at: event.time.boot_ns,
+        };
+        let other = self.pipes.get(&pipe).filter(|other| {
+            other.decodes != decodes && this.at.saturating_sub(other.at) < TOGETHER_NS
+        });
+        if let Some(other) = other {
+            let (shell, decoder) = if decodes {
+                (&other.name, &this.name)
+            } else {
+                (&this.name, &other.name)
+            };
+            found.push(finding(event, process, shell, decoder));
+        }
+        self.remember(pipe, this);
+    }
+
+    fn remember(&mut self, pipe: u64, end: End) {
+        if self.pipes.len() >= PIPES_MAX {
+            self.pipes
+                .retain(|_, known| end.at.saturating_sub(known.at) < TOGETHER_NS);
+        }
+        if self.pipes.len() < PIPES_MAX {
+            self.pipes.insert(pipe, end);
+        }
+    }
 }
 
 fn finding(event: &Event, process: &Process, shell: &str, decoder: &str) -> Finding {
@@ -75,59 +116,23 @@ fn finding(event: &Event, process: &Process, shell: &str, decoder: &str) -> Find
     }
 }
 
-/// Somebody at the other end of a pipe whose program is so, and its name.
-fn joined(
-    key: ProcessKey,
-    host: &Tracker,
-    is: impl Fn(&Program) -> bool,
-) -> Option<(ProcessKey, String)> {
-    host.streams()
-        .joined_to(key, JOINED_MAX)
-        .into_iter()
-        .filter(|other| *other != key)
-        .find_map(|other| {
-            let program = host.program(other).filter(|program| is(program))?;
-            Some((other, program.name()?.to_owned()))
-        })
-}
-
 /// It reads what it does from its standard input.
 fn obeys(program: &Program) -> bool {
     let look = Look::at(program);
     look.kind() != Kind::Other && look.reads_commands()
 }
 
-/// Its name; of many programs in one file, the one that it was called as.
-fn called(program: &Program) -> Option<&str> {
-    match program.name()? {
-        "busybox" | "toybox" | "coreutils" => {
-            let mut words = program.args.iter().map(|word| &**word);
-            let first = words.next()?.rsplit('/').next();
-            first
-                .filter(|name| *name != "busybox")
-                .or_else(|| words.next())
-        }
-        name => Some(name),
-    }
-}
-
 /// It decodes text, as it was told to.
 fn decodes(program: &Program) -> bool {
-    let has = |options: &[&str]| {
-        program.args.iter().skip(1).any(|arg| {
-            let arg: &str = arg;
-            options.contains(&arg)
-        })
-    };
-    match called(program) {
-        Some("base64" | "base32" | "basenc") => has(&["-d", "-D", "--decode", "-di"]),
-        Some("xxd") => program
-            .args
-            .iter()
-            .skip(1)
-            .any(|arg| arg.starts_with('-') && arg.contains('r')),
-        Some("openssl") => has(&["-d"]),
-        Some("uudecode") => true,
+    let look = Look::at(program);
+    let has = |is: &dyn Fn(&str) -> bool| look.args().iter().any(|arg| is(arg));
+    match look.name() {
+        "base64" | "base32" | "basenc" => {
+            has(&|arg| matches!(arg, "-d" | "-D" | "--decode" | "-di"))
+        }
+        "xxd" => has(&|arg| arg.starts_with('-') && arg.contains('r')),
+        "openssl" => has(&|arg| arg == "-d"),
+        "uudecode" => true,
         _ => false,
     }
 }
@@ -135,7 +140,35 @@ fn decodes(program: &Program) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::made_up::program;
+    use crate::event::made_up::{self, program};
+    use crate::event::process::ProcessKey;
+
+    fn executes(decoded: &mut Decoded, words: &[&str], at: u64, end: usize) -> usize {
+        let mut exec = made_up::exec(program(words));
+        exec.stdio[end].kind = object::Kind::Pipe;
+        exec.stdio[end].inode = 77;
+        let mut process = made_up::process(ProcessKey::new(at as u32, at));
+        process.program = Some(exec.program.clone());
+        let event = made_up::event(process, at, Action::Exec(Box::new(exec)));
+        let mut found = Vec::new();
+        decoded.observe(&event, &mut found);
+        found.len()
+    }
+
+    #[test]
+    fn a_shell_behind_a_decoder_is_found_whoever_starts_first_and_only_soon() {
+        let base64 = ["/usr/bin/base64", "-d"];
+        let mut decoded = Decoded::default();
+        assert_eq!(executes(&mut decoded, &base64, 10, 1), 0);
+        assert_eq!(executes(&mut decoded, &["/usr/bin/dash"], 20, 0), 1);
+        let mut decoded = Decoded::default();
+        assert_eq!(executes(&mut decoded, &["/usr/bin/dash"], 10, 0), 0);
+        assert_eq!(executes(&mut decoded, &base64, 20, 1), 1);
+        let mut decoded = Decoded::default();
+        assert_eq!(executes(&mut decoded, &base64, 10, 1), 0);
+        let late = 11 + TOGETHER_NS;
+        assert_eq!(executes(&mut decoded, &["/usr/bin/dash"], late, 0), 0);
+    }
 
     #[test]
     fn a_decoder_is_one_when_it_is_told_to_decode() {

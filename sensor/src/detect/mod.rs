@@ -36,6 +36,7 @@ use crate::track::Tracker;
 use channel::Channels;
 use command_loop::CommandLoops;
 use content::Contents;
+use decoded::Decoded;
 use download::Downloads;
 use finding::{Cause, Finding};
 use incidents::Incidents;
@@ -66,6 +67,7 @@ pub struct Detector {
     remote_shells: RemoteShells,
     command_loops: CommandLoops,
     webshells: Webshells,
+    decoded: Decoded,
     downloads: Downloads,
     injections: Injections,
     scans: Scans,
@@ -134,7 +136,7 @@ impl Detector {
         self.command_loops.observe(event, host, reported, found);
         self.webshells.observe(event, host, found);
         self.downloads.observe(event, host, found);
-        decoded::observe(event, host, found);
+        self.decoded.observe(event, found);
         self.injections.observe(event, host, found);
         self.scans.observe(event, host, found);
         self.pivots.observe(event, host, found);

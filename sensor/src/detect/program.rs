@@ -434,7 +434,7 @@ fn is_odd_place(path: &str) -> bool {
 /// What a file of this name is called, versions aside, if it is many programs in one. Which one,
 /// its first argument says.
 pub(super) fn many_in_one(name: &str) -> Option<&'static str> {
-    ["busybox", "toybox"]
+    ["busybox", "toybox", "coreutils"]
         .into_iter()
         .find(|many| name.starts_with(many))
 }
