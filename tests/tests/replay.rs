@@ -16,7 +16,7 @@ use std::process::{Command, Output, Stdio};
 use sensor_tests::{Event, Launch, field, sensor_binary, skip, text};
 
 /// Everything that detection concludes from.
-const TELLING: &str = "process,network,file.stream";
+const TELLING: &str = "process,network,file";
 
 fn replay(recording: &Path, arguments: &[&str]) -> Output {
     Command::new(sensor_binary().unwrap())

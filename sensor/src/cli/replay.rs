@@ -24,7 +24,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Recorded by `sensor run --output json`, in either schema; `-` for standard input. Record
-    /// with `--events process,network,file.stream` at least, or without `--events`.
+    /// with `--events process,network,file`, or without `--events`.
     file: PathBuf,
     /// Form of the output; pretty on a terminal, json otherwise.
     #[arg(long, value_enum)]

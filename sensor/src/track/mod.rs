@@ -279,6 +279,8 @@ impl Tracker {
                 home: home.cloned(),
             });
             self.streams.adopt(key, ppid);
+        } else if !program.args.is_empty() {
+            self.processes.has_arguments(key, program);
         }
         if let Some(parent) = parent {
             self.processes.has_parent(key, parent);

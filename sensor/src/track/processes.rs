@@ -130,6 +130,15 @@ impl ProcessTable {
         }
     }
 
+    /// A process of which only the file was known turns out to have arguments.
+    pub fn has_arguments(&mut self, key: ProcessKey, program: &Arc<Program>) {
+        if let Some(entry) = self.entries.get_mut(&key)
+            && entry.program.args.is_empty()
+        {
+            entry.program = Arc::clone(program);
+        }
+    }
+
     /// Whether a process was there before any event.
     #[must_use]
     pub fn is_old(&self, key: ProcessKey) -> bool {
