@@ -13,7 +13,9 @@ rule python_request_to_code
     strings:
         $direct = /(^|[^\w.'"])(os\.(system|popen)|subprocess\.(run|call|Popen|check_output|getoutput|getstatusoutput)|commands\.getoutput|eval|exec)\s?\([^\n;]{0,80}\b(request\s?\.\s?(args|form|values|data|json|cookies|headers|GET|POST|body|META|get_json|get_data|query_params)|self\.(get_argument|request\.)|environ\s?\[\s?['"](QUERY_STRING|HTTP_)|getvalue\s?\(\s?['"]|getfirst\s?\()/
     condition:
-        $direct
+        // Large files of another kind only cost time.
+        (filesize < 256KB or (uint32(0) != 0x464c457f and uint16(0) != 0x3f3c)) and
+        ($direct)
 }
 
 rule python_request_kept_then_run
@@ -45,7 +47,9 @@ rule python_decoder_to_code
         $call = /(^|[^\w.'"])(exec|eval)\s?\(\s?(compile\s?\(\s?)?((zlib|base64|marshal|codecs|binascii|bz2|gzip|lzma)\.)?(decompress|b64decode|b32decode|b85decode|unhexlify|a2b_\w{2,10}|loads)\s?\(/
         $import = /(^|[^\w.'"])(exec|eval)\s?\(\s?(compile\s?\(\s?)?__import__\s?\(\s?['"](zlib|base64|marshal|codecs|binascii|bz2)['"]\s?\)/
     condition:
-        any of them
+        // Large files of another kind only cost time.
+        (filesize < 256KB or (uint32(0) != 0x464c457f and uint16(0) != 0x3f3c)) and
+        (any of them)
 }
 
 rule python_socket_shell
@@ -133,7 +137,9 @@ rule perl_request_to_code
         $taken = /\$\w{1,30}\s?=\s?[^;\n]{0,30}(\bparam\s?\(|\$ENV\s?\{\s?['"]?(QUERY_STRING|HTTP_))/
         $run = /(^|[^\w>:$'"])(system|exec|eval)[\s(]{1,3}"?\$\w{1,30}|(`|qx\s?[\{(\/])\s?\$\w{1,30}/
     condition:
-        $cgi and ($direct or $ticks or (filesize < 3KB and $taken and $run))
+        // Large files of another kind only cost time.
+        (filesize < 256KB or (uint32(0) != 0x464c457f and uint16(0) != 0x3f3c)) and
+        ($cgi and ($direct or $ticks or (filesize < 3KB and $taken and $run)))
 }
 
 rule ruby_request_to_code
