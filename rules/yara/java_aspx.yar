@@ -15,7 +15,9 @@ rule jsp_request_to_command
         $exec = /getRuntime\s?\(\s?\)\s?\.\s?exec\s?\(|new\s{1,4}(java\.lang\.)?ProcessBuilder\s?\(|ProcessImpl|UNIXProcess/
         $reflected = /forName\s?\(\s?["'](java\.lang\.Runtime|java\.lang\.ProcessBuilder|java\.lang\.ProcessImpl)["']/
     condition:
-        filesize < 256KB and $page and $input and ($exec or $reflected)
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 256KB and $page and $input and ($exec or $reflected))
 }
 
 rule jsp_request_to_class
@@ -34,7 +36,9 @@ rule jsp_request_to_class
         $loader = /extends\s{1,4}ClassLoader|URLClassLoader|getDeclaredMethod\s?\(/
         $decode = /Cipher\s?\.\s?getInstance|Base64|BASE64Decoder|javax\.crypto|AES/
     condition:
-        filesize < 256KB and $page and $input and $define and ($loader or $decode)
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 256KB and $page and $input and $define and ($loader or $decode))
 }
 
 rule jsp_request_to_script
@@ -53,7 +57,9 @@ rule jsp_request_to_script
         $kept = /=\s?request\s?\.\s?getParameter\s?\(/
         $run = /\.\s?(eval|evaluate)\s?\(\s?\w{1,20}\s?\)/
     condition:
-        filesize < 64KB and $page and $engine and ($eval or ($kept and $run))
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 64KB and $page and $engine and ($eval or ($kept and $run)))
 }
 
 rule jsp_request_to_file
@@ -69,7 +75,9 @@ rule jsp_request_to_file
         $page = "<%"
         $write = /new\s{1,4}(java\.io\.)?(FileOutputStream|FileWriter|RandomAccessFile|PrintWriter)\s?\([^;]{0,80}request\s?\.\s?getParameter\s?\(/
     condition:
-        filesize < 64KB and all of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 64KB and all of them)
 }
 
 rule jsp_escaped_code
@@ -84,7 +92,9 @@ rule jsp_escaped_code
     strings:
         $run = /<%!?\s{0,8}(\\u{1,8}00[2-7][0-9a-f]){12}/ nocase
     condition:
-        $run
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        ($run)
 }
 
 rule asp_request_to_code
@@ -100,7 +110,9 @@ rule asp_request_to_code
         $eval = /\b(eval|execute|executeglobal)[\s(]{1,6}[^%\n]{0,60}\brequest\b\s?[.(\[]/ nocase
         $page = /<%|<script[^>]{0,60}runat/ nocase
     condition:
-        filesize < 256KB and all of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 256KB and all of them)
 }
 
 rule aspx_request_to_command
@@ -118,7 +130,9 @@ rule aspx_request_to_command
         $start = /\bProcess\s?\.\s?Start\s?\(|ProcessStartInfo|CreateObject\s?\(\s?["']w?script\.shell/ nocase
         $shell = /cmd\.exe|powershell|\/bin\/(ba)?sh|\.Arguments\s?=|WScript\.Shell/ nocase
     condition:
-        filesize < 256KB and $page and $input and $start and $shell
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 256KB and $page and $input and $start and $shell)
 }
 
 rule asp_shell_object
@@ -136,7 +150,9 @@ rule asp_shell_object
         $run = /\.\s?(exec|run)\s?\(/ nocase
         $page = "<%"
     condition:
-        filesize < 256KB and all of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 256KB and all of them)
 }
 
 rule aspx_request_to_assembly
@@ -154,5 +170,7 @@ rule aspx_request_to_assembly
         $load = /Assembly[^;\n]{0,40}\bLoad\b|GetMethod\s?\(\s?["']Load["']/
         $make = /CreateInstance|\.Equals\s?\(|RijndaelManaged|CreateDecryptor/
     condition:
-        filesize < 256KB and all of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 256KB and all of them)
 }

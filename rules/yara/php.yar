@@ -16,7 +16,9 @@ rule php_request_to_code
         $assert = /(^|[^\w>$])assert\s{0,8}\(\s?@?((base64_decode|str_rot13|stripc?slashes|strrev|(raw)?urldecode|hex2bin|trim|gz\w{5,10}|implode|join|pack|convert_uudecode|file_get_contents|html_entity_decode|end|reset|current|pos)\s?\(\s?@?){0,5}['"]?\s?(\$_(GET|POST|REQUEST|COOKIE|SERVER|FILES)\b|\$\{\s?['"]_(GET|POST|REQUEST|COOKIE)|filter_input\s?\(|getallheaders\s?\(|apache_request_headers\s?\(|['"]php:\/\/input)/ nocase
         $php = "<?"
     condition:
-        $php and any of ($eval, $assert)
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        ($php and any of ($eval, $assert))
 }
 
 rule php_request_to_command
@@ -33,7 +35,9 @@ rule php_request_to_command
         $ticks = /(=|echo|print|return|\()\s{0,4}@?`[^`\n]{0,60}\$\{?_(GET|POST|REQUEST|COOKIE)\b/ nocase
         $php = "<?"
     condition:
-        $php and any of ($call, $ticks)
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        ($php and any of ($call, $ticks))
 }
 
 rule php_function_named_by_request
@@ -54,7 +58,9 @@ rule php_function_named_by_request
         $second = /\b(array_filter|array_walk|usort|uasort|uksort|array_reduce|iterator_apply|array_udiff|array_diff_ukey|array_intersect_ukey)\s{0,4}\([^;]{1,90},\s{0,4}@?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{]/ nocase
         $php = "<?"
     condition:
-        $php and (any of ($direct, $braces, $reflected, $called, $second) or ($made and filesize < 3KB))
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        ($php and (any of ($direct, $braces, $reflected, $called, $second) or ($made and filesize < 3KB)))
 }
 
 rule php_callback_runs_request
@@ -73,7 +79,9 @@ rule php_callback_runs_request
         $ereg = /\bmb_ereg(i?)_replace\s{0,4}\([^;]{0,80}\$_(GET|POST|REQUEST|COOKIE)\b[^;]{0,60},\s{0,4}['"][imsux]{0,4}e['"]/ nocase
         $php = "<?"
     condition:
-        $php and any of ($sink_first, $input_first, $replace, $ereg)
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        ($php and any of ($sink_first, $input_first, $replace, $ereg))
 }
 
 rule php_decoder_to_code
@@ -91,7 +99,9 @@ rule php_decoder_to_code
         $created = /\bcreate_function\s{0,4}\([^;]{0,20},\s{0,4}@?(gzinflate|gzuncompress|str_rot13|base64_decode)\s{0,4}\(/ nocase
         $php = "<?"
     condition:
-        $php and any of ($call, $nested, $created)
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        ($php and any of ($call, $nested, $created))
 }
 
 rule php_request_kept_then_run
@@ -112,7 +122,9 @@ rule php_request_kept_then_run
         $made = /\bnew\s\$\w{1,30}\s?\(\s?\$\w{1,30}/
         $php = "<?"
     condition:
-        filesize < 3KB and $php and $taken and any of ($run, $assert, $ticks, $called, $made)
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 3KB and $php and $taken and any of ($run, $assert, $ticks, $called, $made))
 }
 
 rule php_includes_request
@@ -129,7 +141,9 @@ rule php_includes_request
         $stream = /(^|[^\w>$'"])(include|require)(_once)?[\s(]{1,4}['"](data:[^'"\n]{0,30}|php:\/\/input|https?:\/\/)['"]?[^;\n]{0,40};/ nocase
         $php = "<?"
     condition:
-        filesize < 8KB and $php and any of ($path, $stream)
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 8KB and $php and any of ($path, $stream))
 }
 
 rule php_writes_request
@@ -147,7 +161,9 @@ rule php_writes_request
         $copy = /(^|[^\w>:$])copy\s{0,4}\(\s?\$_(GET|POST|REQUEST|COOKIE)\s?[\[{][^;]{1,40},\s?\$_(GET|POST|REQUEST|COOKIE)\b/ nocase
         $php = "<?"
     condition:
-        $php and any of ($put, $write, $copy)
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        ($php and any of ($put, $write, $copy))
 }
 
 rule php_small_uploader
@@ -163,7 +179,9 @@ rule php_small_uploader
         $store = /\b(move_uploaded_file|copy)\s{0,4}\(\s?\$_FILES\s?[\[{][^;]{1,60}tmp_name[^;]{1,80}\$_FILES\s?[\[{][^;]{1,40}name/ nocase
         $named = /\b(move_uploaded_file|copy)\s{0,4}\(\s?\$_FILES\s?[\[{][^;]{1,60}tmp_name[^;]{1,20},\s?\$_(GET|POST|REQUEST|COOKIE)\b/ nocase
     condition:
-        filesize < 3KB and any of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 3KB and any of them)
 }
 
 rule php_spelled_out_function
@@ -189,9 +207,11 @@ rule php_spelled_out_function
         $input = /\$_(GET|POST|REQUEST|COOKIE|SERVER)\b|php:\/\/input/
         $php = "<?"
     condition:
-        filesize < 200KB and $php and $dynamic and
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 200KB and $php and $dynamic and
         (($input and any of ($hex, $octal, $numbers, $pieces, $system, $base64, $reversed, $xor)) or
-         $replaced or $reversed)
+         $replaced or $reversed))
 }
 
 rule php_toolbox
@@ -218,7 +238,9 @@ rule php_toolbox
         $look4 = "fileperms"
         $look5 = "getmypid"
     condition:
-        filesize < 512KB and $forbidden and $input and 4 of ($way*) and any of ($look*)
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 512KB and $forbidden and $input and 4 of ($way*) and any of ($look*))
 }
 
 rule php_behinder
@@ -236,7 +258,9 @@ rule php_behinder
         $run = /(^|[^\w>$])(eval|assert)\s?\(\s?\$|function\s__invoke\s?\(|call_user_func/
         $key = /e45e329feb5d925[b]/
     condition:
-        filesize < 20KB and (($body and $decrypt and $run) or ($key and ($body or $decrypt)))
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 20KB and (($body and $decrypt and $run) or ($key and ($body or $decrypt))))
 }
 
 rule php_godzilla
@@ -255,7 +279,9 @@ rule php_godzilla
         $key = /3c6e0b8a9c15224[a]/
         $md5 = /substr\s?\(\s?md5\s?\(\s?\$\w{1,12}\s?\.\s?\$\w{1,12}\s?\)\s?,\s?0\s?,\s?16\s?\)/
     condition:
-        filesize < 20KB and (($xor and $kept and $run) or ($xor and $md5) or ($key and $xor))
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 20KB and (($xor and $kept and $run) or ($xor and $md5) or ($key and $xor)))
 }
 
 rule php_weevely
@@ -274,5 +300,7 @@ rule php_weevely
         $joined = /\$\w{1,3}\s?=\s?str_replace\s?\(\s?['"][^'"\n]{1,6}['"]\s?,\s?['"]{2}\s?,\s?['"][^'"\n]{10,40}['"]\s?\)\s?;/
         $whole = /\$\w{1,3}\s?=\s?\$\w{1,3}\s?\(\s?['"]{2}\s?,\s?\$\w{1,3}\s?\)\s?;\s?\$\w{1,3}\s?\(\s?\)\s?;/
     condition:
-        filesize < 20KB and (($marks and ($body or $answer)) or ($joined and $whole))
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 20KB and (($marks and ($body or $answer)) or ($joined and $whole)))
 }

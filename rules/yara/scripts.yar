@@ -31,7 +31,9 @@ rule python_request_kept_then_run
         $taken = /\w{1,30}\s?=\s?[^\n]{0,30}(\brequest\s?\.\s?(args|form|values|data|json|cookies|headers|GET|POST|body|get_json|get_data|query_params)\b|\.getvalue\s?\(\s?['"]|\.getfirst\s?\(|self\.get_argument|environ\s?\[\s?['"](QUERY_STRING|HTTP_)|parse_qs\s?\(|rfile\.read\s?\()/
         $run = /(^|[^\w.'"])(os\.(system|popen)|subprocess\.(run|call|Popen|check_output|getoutput)|eval|exec)\s?\(\s?(\[([^\]\n]{0,40},)?\s?)?[A-Za-z_]\w{0,30}\s?[,\])\.]/
     condition:
-        filesize < 4KB and all of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 4KB and all of them)
 }
 
 rule python_decoder_to_code
@@ -66,7 +68,9 @@ rule python_socket_shell
         $dup = /os\.dup2\s?\(\s?\w{1,20}\.fileno\s?\(\s?\)\s?,\s?\w/
         $shell = /pty\.spawn\s?\(|subprocess\.(call|run|Popen)\s?\(\s?\[?\s?['"](\/bin\/)?(ba|da|z)?sh\b|os\.(system|exec\w{1,3})\s?\(\s?['"](\/bin\/)?(ba)?sh\b/
     condition:
-        filesize < 64KB and all of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 64KB and all of them)
 }
 
 rule node_request_to_code
@@ -82,7 +86,9 @@ rule node_request_to_code
         $direct = /(^|[^\w$'"])(exec|execSync|spawn|spawnSync|execFile|execFileSync|eval|Function|runInNewContext|runInThisContext|runInContext)\s?\([^;\n]{0,80}\b(req|request|ctx|ctx\.request|ctx\.req)\s?\.\s?(query|body|params|headers|cookies|url|get\s?\(|header\s?\()/
         $url = /(^|[^\w$'"])(exec|execSync|spawn|spawnSync|eval|Function)\s?\([^;\n]{0,60}(url\.parse|searchParams\.get|querystring\.parse|new URL)\s?\(?/
     condition:
-        any of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (any of them)
 }
 
 rule node_request_kept_then_run
@@ -100,7 +106,9 @@ rule node_request_kept_then_run
         $run = /(^|[^\w$'"])(exec|execSync|spawn|spawnSync|execFile|execFileSync)\s?\(\s?[`\w$]/
         $server = /createServer|express|listen\s?\(|koa|fastify/
     condition:
-        filesize < 4KB and all of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 4KB and all of them)
 }
 
 rule node_socket_shell
@@ -118,7 +126,9 @@ rule node_socket_shell
         $into = /\.pipe\s?\(\s?\w{1,20}\.stdin\s?\)/
         $out = /\.stdout\.pipe\s?\(/
     condition:
-        filesize < 64KB and all of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 64KB and all of them)
 }
 
 rule perl_request_to_code
@@ -155,7 +165,9 @@ rule ruby_request_to_code
         $call = /(^|[^\w.:'"])(system|exec|eval|spawn|IO\.popen|Open3\.\w{5,10})[\s(]{1,3}[^\n;$@]{0,40}\b(params\s?\[\s?[:'"]|request\.(params|body|env)\b|cgi\s?\[\s?[:'"])/
         $ticks = /(`|%x[\(\{\[])[^`\n]{0,30}#\{\s?(params\s?\[|request\.|cgi\s?\[)/
     condition:
-        any of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (any of them)
 }
 
 rule shell_remote
@@ -174,7 +186,9 @@ rule shell_remote
         $nc = /\b(nc|ncat|netcat)(\.\w{1,12})?\s{1,3}[^\n|;]{0,60}-(e|c)\s?(\/bin\/)?(ba|da)?sh\b/
         $socat = /socat\s{1,3}[^\n]{0,80}\bexec:['"]?(\/bin\/)?(ba|da)?sh\b[^\n]{0,60}(tcp|openssl)[\w-]{0,10}:/ nocase
     condition:
-        filesize < 16KB and any of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 16KB and any of them)
 }
 
 rule web_settings_run_other_files
@@ -191,5 +205,7 @@ rule web_settings_run_other_files
         $handler = /(^|\n)\s{0,8}<Files(Match)?\s[^\n>]{0,60}(jpe?g|png|gif|ico|txt|css|svg)[^\n>]{0,20}>\s{0,20}[^<]{0,60}SetHandler\s{1,4}[^\n]{0,40}(php|cgi)/ nocase
         $before = /(^|\n)\s{0,8}(php_value\s{1,4})?auto_(prepend|append)_file\s{0,4}[= ]\s{0,4}["']?[^\s"';#]{1,200}/ nocase
     condition:
-        filesize < 8KB and any of them
+        // A large program that has scripts in it is none.
+        (filesize < 1MB or uint32(0) != 0x464c457f) and
+        (filesize < 8KB and any of them)
 }
