@@ -1,6 +1,6 @@
 //! Drills: harmless attacks on this machine's own loopback, each the way an intruder would do
 //! it, to prove that the sensor sees them here. A drill has two sides: the implant, a process of
-//! its own that runs [`act`], and its master, who says a few words through it ([`master`]).
+//! its own that runs `act`, and its master, who says a few words through it ([`master`]).
 //! Nothing leaves the machine and nothing is left behind.
 
 pub mod alone;

@@ -1,6 +1,6 @@
 //! What joins processes to each other and to the network: pipes, fifos, unix sockets, terminals
 //! and inet sockets, and who holds which end. Fed by events in any order, bounded, and searched
-//! by [`trace`]. Draws no conclusions.
+//! by `trace`. Draws no conclusions.
 
 mod channel;
 pub mod connection;
