@@ -41,19 +41,19 @@ pub(super) fn ensure(packages: &[&str], why: &str, say: Say) -> Result<()> {
     install(&missing).with_context(|| format!("cannot install {list}, needed {why}"))
 }
 
-/// The version apt would install, fetching package lists if it knows none.
-pub(super) fn candidate(package: &str, say: Say) -> Option<String> {
-    if let Some(version) = known_version(package) {
-        return Some(version);
-    }
-    if exec::is_root() && known_version("bash").is_none() {
-        update(say).ok()?;
-        return known_version(package);
-    }
-    None
+/// What `find` finds in the package lists; where it finds nothing, they are fetched anew, because
+/// there may be none, or old ones.
+pub(super) fn look_up<T>(find: impl Fn() -> Option<T>, say: Say) -> Option<T> {
+    find().or_else(|| {
+        if !exec::is_root() || update(say).is_err() {
+            return None;
+        }
+        find()
+    })
 }
 
-fn known_version(package: &str) -> Option<String> {
+/// The version apt would install.
+pub(super) fn candidate(package: &str) -> Option<String> {
     let text = exec::output(Command::new("apt-cache").args(["policy", package])).ok()?;
     let version = text
         .lines()

@@ -93,20 +93,14 @@ fn debian(say: Say) -> Result<Rust> {
     if let Some(rust) = in_sysroot(Path::new("/usr")) {
         return Ok(rust);
     }
-    for packages in DEBIAN {
-        let [rustc, ..] = packages;
-        let Some(version) = apt::candidate(rustc, say) else {
-            continue;
-        };
-        if release(&version).is_some_and(|release| release >= OLDEST) {
-            apt::ensure(&packages, "to compile the BPF programs", say)?;
-            return in_sysroot(Path::new("/usr")).with_context(|| {
-                format!(
-                    "{} are installed, but there is no /usr/bin/rustc with sources",
-                    packages.join(", ")
-                )
-            });
-        }
+    if let Some(packages) = apt::look_up(recent_enough, say) {
+        apt::ensure(&packages, "to compile the BPF programs", say)?;
+        return in_sysroot(Path::new("/usr")).with_context(|| {
+            format!(
+                "{} are installed, but there is no /usr/bin/rustc with sources",
+                packages.join(", ")
+            )
+        });
     }
     bail!(
         "this Debian has no Rust from {}.{} on with sources. Either take it from backports, or install rustup and \
@@ -114,6 +108,15 @@ fn debian(say: Say) -> Result<Rust> {
         OLDEST.0,
         OLDEST.1
     )
+}
+
+/// The packages of a compiler that is new enough, as far as the package lists know.
+fn recent_enough() -> Option<[&'static str; 3]> {
+    DEBIAN.into_iter().find(|[rustc, ..]| {
+        apt::candidate(rustc)
+            .and_then(|version| release(&version))
+            .is_some_and(|release| release >= OLDEST)
+    })
 }
 
 /// The compiler in a sysroot, if it is new enough and its sources are there.
