@@ -32,6 +32,7 @@ pub mod exec;
 pub mod facts;
 pub mod file;
 pub mod filter;
+pub mod guard;
 pub mod kind;
 pub mod limits;
 pub mod network;

@@ -440,6 +440,16 @@ fields! {
     SensorParentAncestors "sensor.parent.ancestors" Keywords "When a process older than the sensor forks: its ancestors, nearest first, each as entity id and executable.";
     SensorPtraceAddress "sensor.ptrace.address" Keyword "Address the tracer wrote to, hexadecimal.";
     SensorPtraceRequest "sensor.ptrace.request" Keyword "What the tracer did.";
+    SensorResponseAlert "sensor.response.alert" Keyword "Id of the alert that led to it.";
+    SensorResponseBy "sensor.response.by" Keyword "Who wanted it: a user, a playbook, a list of indicators.";
+    SensorResponseDetail "sensor.response.detail" Keyword "What was done in particular, or why not.";
+    SensorResponseLatency "sensor.response.latency" Long "From the event that decided the alert until it was done, in nanoseconds.";
+    SensorResponseOrigin "sensor.response.origin" Keyword "`operator`, `playbook`, `intelligence` or `timer`.";
+    SensorResponseOutcome "sensor.response.outcome" Keyword "`done`, `dry_run`, `refused` or `failed`.";
+    SensorResponseReason "sensor.response.reason" Keyword "Why, in the words of who wanted it.";
+    SensorResponseTarget "sensor.response.target" Keyword "What it was done to, as the command of that name takes it.";
+    SensorResponseUndo "sensor.response.undo" Keyword "The command that takes it back.";
+    SensorResponseUntil "sensor.response.until" Date "When it ends by itself.";
     SensorSetnsInode "sensor.setns.inode" Long "Inode of the namespace joined, when it was one.";
     SensorSetnsTypes "sensor.setns.types" Keywords "Types of the namespaces joined.";
     SensorSignalCode "sensor.signal.code" Long "`si_code`.";

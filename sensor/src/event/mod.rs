@@ -20,6 +20,7 @@ pub mod object;
 pub mod parse;
 pub mod privilege;
 pub mod process;
+pub mod response;
 pub mod system;
 pub mod text;
 
@@ -156,6 +157,8 @@ pub enum Action {
     FileChange(Box<file::Change>),
     /// Detection concluded something.
     Alert(Box<alert::Alert>),
+    /// Something was done about an intruder.
+    Response(Box<response::Response>),
     /// Events were lost.
     Lost(health::Lost),
     /// The sensor started, stopped, or changed how well it sees.
@@ -210,6 +213,7 @@ impl Action {
             Self::StreamOpen(_) => file::STREAM_OPEN,
             Self::FileChange(change) => change.label(),
             Self::Alert(_) => alert::ALERT,
+            Self::Response(response) => response.label(),
             Self::Lost(_) => health::LOST,
             Self::Health(health) => health.label(),
         }
@@ -244,6 +248,7 @@ impl Action {
             Self::StreamOpen(stream) => stream.put(fields),
             Self::FileChange(change) => change.put(fields),
             Self::Alert(alert) => alert.put(fields),
+            Self::Response(response) => response.put(fields),
             Self::Lost(lost) => lost.put(fields),
             Self::Health(health) => health.put(fields),
         }
@@ -280,6 +285,7 @@ impl Action {
             Self::StreamOpen(stream) => stream.summary(),
             Self::FileChange(change) => change.summary(),
             Self::Alert(alert) => alert.summary(),
+            Self::Response(response) => response.summary(),
             Self::Lost(lost) => lost.summary(),
             Self::Health(health) => health.summary(),
         }

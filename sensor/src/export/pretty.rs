@@ -160,6 +160,7 @@ fn paint(line: &str, action: &Action) -> String {
         name if name.starts_with("network.") => "36",
         name if name.starts_with("file.") => "33",
         name if name.starts_with("sensor.") => "1;35",
+        name if name.starts_with("response.") => "1;33",
         _ => "31",
     };
     let (time, rest) = line.split_at_checked(TIME).unwrap_or((line, ""));

@@ -379,6 +379,7 @@ const fn own_fields(kind: Kind) -> &'static [&'static str] {
             "network.direction",
             "file.path",
         ],
+        Kind::Response => &["sensor.response.", "event.outcome", "sensor.alert.incident"],
         Kind::Lost => &["sensor.lost."],
         Kind::Health => &["sensor.health.", "sensor.account"],
         Kind::Fork => &[],

@@ -70,6 +70,7 @@ kinds! {
     FileMkdir "file.mkdir" [AuditSyscall AuditPath];
     Stream "file.stream" [AuditSyscall AuditPath];
     Alert "alert" [Alert];
+    Response "response" [];
     Lost "sensor.lost" [];
     Health "sensor.health" [];
 }
@@ -81,6 +82,9 @@ impl Kind {
         // Events about the sensor's own health have a name for each change.
         if matches!(name, "sensor.started" | "sensor.stopped") {
             return Some(Self::Health);
+        }
+        if name.starts_with("response.") {
+            return Some(Self::Response);
         }
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
@@ -132,6 +136,7 @@ impl Kind {
             },
             Action::StreamOpen(_) => Self::Stream,
             Action::Alert(_) => Self::Alert,
+            Action::Response(_) => Self::Response,
             Action::Lost(_) => Self::Lost,
             Action::Health(_) => Self::Health,
         }

@@ -7,6 +7,7 @@ use super::row::{Row, Wall};
 use crate::event::field::Field;
 use crate::event::flags::{self, BPF_ATTACHMENTS, BPF_PROGRAMS, TAINTS};
 use crate::event::health::{Change, Health, LOST, Lost, UNKNOWN_KIND, Verdict};
+use crate::event::response::{Origin, Outcome, Response, Verb};
 use crate::event::system::{BPF, BpfLoad, CGROUP_MKDIR, CGROUP_RMDIR, Cgroup, MODULE, Module};
 use crate::event::{Action, Stamp};
 
@@ -30,6 +31,8 @@ pub(super) fn action(
         Action::CgroupRmdir(cgroup(row)?)
     } else if dataset == LOST.name {
         Action::Lost(lost(row, time)?)
+    } else if let Some(verb) = Verb::from_dataset(dataset) {
+        Action::Response(Box::new(response(verb, row)?))
     } else if let Some(change) = Change::ALL
         .into_iter()
         .find(|change| change.label().name == dataset)
@@ -94,5 +97,31 @@ fn health(change: Change, row: &Row<'_>) -> Result<Health, ParseError> {
             })?,
         detail: row.get::<&str>(Field::SensorHealthDetail)?.to_owned(),
         account: account.map(str::to_owned),
+    })
+}
+
+fn response(verb: Verb, row: &Row<'_>) -> Result<Response, ParseError> {
+    let outcome: &str = row.get(Field::SensorResponseOutcome)?;
+    let origin: &str = row.get(Field::SensorResponseOrigin)?;
+    let until = row.find::<Wall>(Field::SensorResponseUntil)?;
+    Ok(Response {
+        verb,
+        outcome: Outcome::ALL
+            .into_iter()
+            .find(|known| known.name() == outcome)
+            .ok_or_else(|| ParseError::wrong(Field::SensorResponseOutcome, "an outcome"))?,
+        target: row.get(Field::SensorResponseTarget)?,
+        origin: Origin::ALL
+            .into_iter()
+            .find(|known| known.name() == origin)
+            .ok_or_else(|| ParseError::wrong(Field::SensorResponseOrigin, "an origin"))?,
+        by: row.get(Field::SensorResponseBy)?,
+        reason: row.get(Field::SensorResponseReason)?,
+        detail: row.get(Field::SensorResponseDetail)?,
+        until_wall_ns: until.map(|wall| wall.0),
+        undo: row.find(Field::SensorResponseUndo)?,
+        alert: row.find(Field::SensorResponseAlert)?,
+        incident: row.find(Field::SensorAlertIncident)?,
+        latency_ns: row.find(Field::SensorResponseLatency)?,
     })
 }

@@ -5,12 +5,13 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use sensor_common::kind;
 
-use super::{capabilities, identity, ids, path, program, stamp, text};
+use super::{capabilities, identity, ids, long, path, program, stamp, text};
 use crate::event::Action;
 use crate::event::health::{Change, Health, Lost, Verdict};
 use crate::event::privilege::{
     Credentials, Identity, Mount, Ptrace, Setns, Signal, Target, Unshare, VmWrite,
 };
+use crate::event::response::{Origin, Outcome, Response, Verb};
 use crate::event::system::{BpfLoad, Cgroup, Module};
 
 pub(super) fn action() -> BoxedStrategy<Action> {
@@ -29,6 +30,7 @@ pub(super) fn action() -> BoxedStrategy<Action> {
         cgroup().prop_map(Action::CgroupRmdir),
         lost().prop_map(Action::Lost),
         health().prop_map(Action::Health),
+        response().prop_map(|response| Action::Response(Box::new(response))),
     ]
     .boxed()
 }
@@ -183,4 +185,40 @@ fn health() -> impl Strategy<Value = Health> {
         detail: detail.into_string(),
         account: account.map(str::into_string),
     })
+}
+
+fn response() -> impl Strategy<Value = Response> {
+    let what = (
+        select(Verb::ALL),
+        select(Outcome::ALL.to_vec()),
+        select(Origin::ALL.to_vec()),
+    );
+    let words = (text(), text(), text(), text());
+    let more = (
+        of(any::<u64>()),
+        of(text()),
+        of(text()),
+        of(text()),
+        of(long()),
+    );
+    (what, words, more).prop_map(
+        |(
+            (verb, outcome, origin),
+            (target, by, reason, detail),
+            (until_wall_ns, undo, alert, incident, latency_ns),
+        )| Response {
+            verb,
+            outcome,
+            target,
+            origin,
+            by,
+            reason,
+            detail,
+            until_wall_ns,
+            undo,
+            alert,
+            incident,
+            latency_ns,
+        },
+    )
 }

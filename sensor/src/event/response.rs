@@ -1,0 +1,262 @@
+//! Responses: what was done about an intruder, by hand, by a playbook or by a timer. Also what
+//! was refused or only rehearsed is one, so that the record of a case has no holes. How things
+//! are done is not known here.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::field::{Field, Fields, Value};
+use super::{EventId, Label};
+
+macro_rules! verbs {
+    ($($verb:ident $name:literal $category:literal $kind:literal $meaning:literal;)*) => {
+        /// What is done.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Verb { $(#[doc = $meaning] $verb,)* }
+
+        impl Verb {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$verb),*];
+
+            /// The word for it, as the command of that name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$verb => $name),* }
+            }
+
+            /// How its events are labelled.
+            #[must_use]
+            pub const fn label(self) -> Label {
+                match self {
+                    $(Self::$verb => Label {
+                        name: concat!("response.", $name),
+                        action: concat!("response-", $name),
+                        category: &[$category],
+                        kind: &[$kind],
+                    }),*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    Block "block" "network" "denied" "Traffic with an address or network is dropped.";
+    Unblock "unblock" "network" "allowed" "A block is taken back.";
+    Allow "allow" "network" "allowed" "Traffic with an address or network passes whatever else is said.";
+    Disallow "disallow" "network" "info" "An exception is taken back.";
+    Isolate "isolate" "network" "denied" "All traffic is dropped but what is allowed.";
+    Confirm "confirm" "network" "info" "An isolation that would have ended by itself stays.";
+    Release "release" "network" "allowed" "An isolation is taken back.";
+    Kill "kill" "process" "end" "Processes are ended.";
+    Freeze "freeze" "process" "change" "Processes are stopped where they are.";
+    Thaw "thaw" "process" "change" "They go on.";
+    Prevent "prevent" "process" "end" "A program is ended before its first instruction.";
+    Quarantine "quarantine" "file" "deletion" "A file is put away where it does no harm.";
+    Restore "restore" "file" "creation" "A file is put back where it was.";
+    Run "run" "host" "info" "A program of the operator's is run.";
+}
+
+impl Verb {
+    /// The verb of an event's `event.dataset`.
+    #[must_use]
+    pub fn from_dataset(name: &str) -> Option<Self> {
+        let verbs = Self::ALL.iter().copied();
+        verbs.into_iter().find(|verb| verb.label().name == name)
+    }
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It would have been done, but was only rehearsed.
+    DryRun,
+    /// It was not allowed: something protected, or a limit.
+    Refused,
+    /// It was tried, and did not work.
+    Failed,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Done, Self::DryRun, Self::Refused, Self::Failed];
+
+    /// Word for it in fields.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::DryRun => "dry_run",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// ECS `event.outcome`.
+    const fn ecs(self) -> &'static str {
+        match self {
+            Self::Done => "success",
+            Self::DryRun => "unknown",
+            Self::Refused | Self::Failed => "failure",
+        }
+    }
+}
+
+/// What made it happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Somebody at the command line.
+    Operator,
+    /// A playbook of the configuration.
+    Playbook,
+    /// A list of indicators.
+    Intelligence,
+    /// Its time was over.
+    Timer,
+}
+
+impl Origin {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Operator,
+        Self::Playbook,
+        Self::Intelligence,
+        Self::Timer,
+    ];
+
+    /// Word for it in fields.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Playbook => "playbook",
+            Self::Intelligence => "intelligence",
+            Self::Timer => "timer",
+        }
+    }
+}
+
+/// One thing done, refused or rehearsed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// What.
+    pub verb: Verb,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// To what, as its command takes it: an address, `pid 4711`, a path, a control group, `host`.
+    pub target: Box<str>,
+    /// What made it happen.
+    pub origin: Origin,
+    /// Who: a user, a playbook, a list.
+    pub by: Box<str>,
+    /// Why, in the words of who wanted it.
+    #[serde(default)]
+    pub reason: Box<str>,
+    /// What was done in particular, or why not. One sentence.
+    #[serde(default)]
+    pub detail: Box<str>,
+    /// When it ends by itself, in nanoseconds since the epoch.
+    #[serde(default)]
+    pub until_wall_ns: Option<u64>,
+    /// The command that takes it back.
+    #[serde(default)]
+    pub undo: Option<Box<str>>,
+    /// The alert that led to it, as `event.id`.
+    #[serde(default)]
+    pub alert: Option<Box<str>>,
+    /// The incident of that alert.
+    #[serde(default)]
+    pub incident: Option<Box<str>>,
+    /// From the event that decided the alert to the end of this, in nanoseconds.
+    #[serde(default)]
+    pub latency_ns: Option<u64>,
+}
+
+impl Response {
+    /// What somebody at the command line did; everything else is to be filled in.
+    #[must_use]
+    pub fn new(
+        verb: Verb,
+        target: impl Into<Box<str>>,
+        origin: Origin,
+        by: impl Into<Box<str>>,
+    ) -> Self {
+        Self {
+            verb,
+            outcome: Outcome::Done,
+            target: target.into(),
+            origin,
+            by: by.into(),
+            reason: Box::default(),
+            detail: Box::default(),
+            until_wall_ns: None,
+            undo: None,
+            alert: None,
+            incident: None,
+            latency_ns: None,
+        }
+    }
+
+    pub(super) const fn label(&self) -> Label {
+        self.verb.label()
+    }
+
+    pub(super) fn put<'a>(&'a self, fields: &mut Fields<'a>) {
+        fields.put(Field::EventOutcome, self.outcome.ecs());
+        fields.put(Field::SensorResponseOutcome, self.outcome.name());
+        fields.put(Field::SensorResponseTarget, &*self.target);
+        fields.put(Field::SensorResponseOrigin, self.origin.name());
+        fields.put(Field::SensorResponseBy, &*self.by);
+        fields.put(Field::SensorResponseReason, &*self.reason);
+        fields.put(Field::SensorResponseDetail, &*self.detail);
+        if let Some(until) = self.until_wall_ns {
+            fields.put(Field::SensorResponseUntil, Value::Time(until));
+        }
+        fields.put_some(Field::SensorResponseUndo, self.undo.as_deref());
+        fields.put_some(Field::SensorResponseAlert, self.alert.as_deref());
+        fields.put_some(Field::SensorAlertIncident, self.incident.as_deref());
+        if let Some(latency) = self.latency_ns {
+            fields.put(Field::SensorResponseLatency, latency);
+        }
+    }
+
+    pub(super) fn summary(&self) -> String {
+        self.to_string()
+    }
+
+    /// The alert that led to it.
+    pub fn follows(&mut self, alert: EventId, incident: Option<&str>) {
+        self.alert = Some(alert.to_string().into());
+        self.incident = incident.map(Into::into);
+    }
+}
+
+impl fmt::Display for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match self.outcome {
+            Outcome::Done => "",
+            Outcome::DryRun => "would ",
+            Outcome::Refused => "refused to ",
+            Outcome::Failed => "failed to ",
+        };
+        write!(f, "{outcome}{} {}", self.verb.name(), self.target)?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        write!(f, " (by {} {}", self.origin.name(), self.by)?;
+        if !self.reason.is_empty() {
+            write!(f, ", because: {}", self.reason)?;
+        }
+        f.write_str(")")?;
+        match &self.undo {
+            Some(undo) => write!(f, "; undo: {undo}"),
+            None => Ok(()),
+        }
+    }
+}
