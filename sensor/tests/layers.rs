@@ -15,11 +15,13 @@ use std::path::{Path, PathBuf};
 /// Per room, what it may import besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
-    ("probe", &["event", "detached"]),
+    ("probe", &["event", "detached", "cgroup"]),
     ("track", &["event", "detached", "glance"]),
     ("content", &["event"]),
     ("detect", &["event", "track", "content", "glance", "state"]),
+    ("respond", &["event", "track", "cgroup"]),
     ("export", &["event"]),
+    ("cgroup", &[]),
     ("detached", &[]),
     ("glance", &[]),
     ("state", &[]),
