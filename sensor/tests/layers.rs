@@ -15,12 +15,21 @@ use std::path::{Path, PathBuf};
 /// Per room, what it may import besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
-    ("probe", &["event", "detached"]),
+    ("probe", &["event", "clock", "detached"]),
     ("track", &["event", "detached", "glance"]),
     ("content", &["event"]),
     ("detect", &["event", "track", "content", "glance", "state"]),
+    (
+        "respond",
+        &[
+            "event", "track", "clock", "door", "duration", "glance", "state",
+        ],
+    ),
     ("export", &["event"]),
+    ("clock", &[]),
     ("detached", &[]),
+    ("door", &[]),
+    ("duration", &[]),
     ("glance", &[]),
     ("state", &[]),
 ];

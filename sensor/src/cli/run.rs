@@ -16,6 +16,7 @@ use crate::content::scanner::Renewer;
 use crate::control::{Control, Instance};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
+use crate::duration;
 use crate::event::alert::ALERT;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
@@ -28,6 +29,8 @@ use crate::probe::program_log;
 use crate::probe::programs::Programs;
 use crate::probe::reader::{self, Lanes, Reader};
 use crate::probe::selection::Selection;
+use crate::respond::journal::Left;
+use crate::respond::outbox::outbox;
 use crate::state::Keeper;
 use crate::status::Status;
 use crate::track::Tracker;
@@ -52,7 +55,7 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "KINDS")]
     events: Vec<String>,
     /// Stop after this time (20s, 5m, 1h).
-    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, value_parser = duration::parse, value_name = "TIME")]
     duration: Option<Duration>,
     /// Do not patch kernel functions (fentry, fexit), as if the kernel refused it.
     #[arg(long)]
@@ -66,21 +69,6 @@ pub struct Arguments {
     /// Directory of what is remembered across starts: what services usually do.
     #[arg(long, value_name = "DIR")]
     state_directory: Option<PathBuf>,
-}
-
-/// A number with a unit: ms, s, m or h.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| format!("{text:?} is no time; try 30s, 5m or 1h"))?;
-    match text.get(digits.len()..) {
-        Some("ms") => Ok(Duration::from_millis(number)),
-        Some("s" | "") => Ok(Duration::from_secs(number)),
-        Some("m") => Ok(Duration::from_secs(number.saturating_mul(60))),
-        Some("h") => Ok(Duration::from_secs(number.saturating_mul(3600))),
-        _ => Err(format!("{text:?} has an unknown unit; use ms, s, m or h")),
-    }
 }
 
 impl Arguments {
@@ -218,6 +206,8 @@ fn watch(
         }
         _ => None,
     };
+    let (outbox, mut inbox) = outbox(Arc::clone(&status.responses));
+    inbox.earlier = earlier(&config.state_directory);
     let pipeline = Pipeline::new(
         consumer,
         random(),
@@ -225,6 +215,7 @@ fn watch(
         detector,
         filters,
         renewals,
+        inbox,
         writer,
         selection,
         Arc::clone(&status),
@@ -244,7 +235,11 @@ fn watch(
         kinds,
         pipeline: pipeline.thread().clone(),
     };
-    let reason = wait(config, duration, reload, &instance, &status, &mut loaded)?;
+    let control = Control {
+        status: Arc::clone(&status),
+        outbox,
+    };
+    let reason = wait(config, duration, reload, &instance, control, &mut loaded)?;
     tracing::debug!(reason, "stopping");
 
     // Programs off first; then, once none is running any more, the last records can be read.
@@ -285,6 +280,22 @@ fn end_of(
         "nobody has taken an event from standard output for {} s; stopped without the last ones",
         LAST_WRITE.as_secs()
     ))
+}
+
+/// What was done about intruders while no sensor ran.
+fn earlier(state: &Path) -> Option<Left> {
+    match Left::read(state) {
+        Ok(left) => {
+            if let Some(broken) = left.as_ref().map(|left| left.broken).filter(|&n| n > 0) {
+                tracing::warn!(broken, "lines in the journal of responses cannot be read");
+            }
+            left
+        }
+        Err(error) => {
+            tracing::warn!(%error, "what was done while no sensor ran cannot be read, and is not reported");
+            None
+        }
+    }
 }
 
 /// Everything that finds intruders. Rules that cannot be used are left out, and named.
@@ -384,7 +395,7 @@ fn wait(
     duration: Option<Duration>,
     reload: Reload,
     instance: &Instance,
-    status: &Arc<Status>,
+    control: Control,
     loaded: &mut Loaded,
 ) -> anyhow::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -395,7 +406,7 @@ fn wait(
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let control = Control::listen(instance, Arc::clone(status)).with_context(|| {
+        let listener = instance.listen().with_context(|| {
             format!(
                 "no control socket in {}",
                 config.runtime_directory.display()
@@ -408,7 +419,7 @@ fn wait(
             }
         };
         let closed = async {
-            while !status.output_closed.load(Ordering::Acquire) {
+            while !control.status.output_closed.load(Ordering::Acquire) {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
@@ -423,7 +434,7 @@ fn wait(
             () = reloads => "no more signals",
             () = end => "duration",
             () = closed => "output closed",
-            () = control.serve() => "control",
+            () = control.serve(&listener) => "control",
             () = program_log::pass_on(&mut loaded.ebpf) => "program log",
         })
     })
@@ -450,18 +461,4 @@ fn random() -> u32 {
     // SAFETY: the buffer is as long as said. Four bytes are never cut short.
     unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     u32::from_ne_bytes(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(parse_duration("20s").unwrap(), Duration::from_secs(20));
-        assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
-        assert_eq!(parse_duration("2m").unwrap(), Duration::from_secs(120));
-        assert!(parse_duration("soon").unwrap_err().contains("30s"));
-        assert!(parse_duration("5 days").is_err());
-    }
 }
