@@ -14,7 +14,6 @@ pub mod detached;
 pub mod detect;
 pub mod door;
 pub mod drill;
-pub mod duration;
 pub mod engine;
 pub mod event;
 pub mod export;

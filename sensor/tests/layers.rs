@@ -22,14 +22,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "respond",
         &[
-            "event", "track", "clock", "door", "duration", "glance", "state",
+            "event", "track", "clock", "detached", "door", "glance", "state",
         ],
     ),
     ("export", &["event"]),
     ("clock", &[]),
     ("detached", &[]),
     ("door", &[]),
-    ("duration", &[]),
     ("glance", &[]),
     ("state", &[]),
 ];

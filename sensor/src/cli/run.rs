@@ -16,7 +16,6 @@ use crate::content::scanner::Renewer;
 use crate::control::{Control, Instance};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
-use crate::duration;
 use crate::event::alert::ALERT;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
@@ -55,7 +54,7 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "KINDS")]
     events: Vec<String>,
     /// Stop after this time (20s, 5m, 1h).
-    #[arg(long, value_parser = duration::parse, value_name = "TIME")]
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
     duration: Option<Duration>,
     /// Do not patch kernel functions (fentry, fexit), as if the kernel refused it.
     #[arg(long)]
@@ -69,6 +68,21 @@ pub struct Arguments {
     /// Directory of what is remembered across starts: what services usually do.
     #[arg(long, value_name = "DIR")]
     state_directory: Option<PathBuf>,
+}
+
+/// A number with a unit: ms, s, m or h.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("{text:?} is no time; try 30s, 5m or 1h"))?;
+    match text.get(digits.len()..) {
+        Some("ms") => Ok(Duration::from_millis(number)),
+        Some("s" | "") => Ok(Duration::from_secs(number)),
+        Some("m") => Ok(Duration::from_secs(number.saturating_mul(60))),
+        Some("h") => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _ => Err(format!("{text:?} has an unknown unit; use ms, s, m or h")),
+    }
 }
 
 impl Arguments {
@@ -461,4 +475,18 @@ fn random() -> u32 {
     // SAFETY: the buffer is as long as said. Four bytes are never cut short.
     unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     u32::from_ne_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(parse_duration("20s").unwrap(), Duration::from_secs(20));
+        assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(parse_duration("2m").unwrap(), Duration::from_secs(120));
+        assert!(parse_duration("soon").unwrap_err().contains("30s"));
+        assert!(parse_duration("5 days").is_err());
+    }
 }

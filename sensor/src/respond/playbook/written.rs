@@ -13,9 +13,9 @@ use super::limits::{Hours, Limits, PER_HOUR, PER_HOUR_MAX};
 use super::pattern::Pattern;
 use super::when::{PeerIs, When};
 use super::{Action, Argument, Mode, Placeholder, Playbook, Run, Set};
-use crate::duration;
 use crate::event::alert::Severity;
 use crate::event::attack::{TACTICS, Tactic, tactic};
+use crate::respond::clock::parse_span;
 
 /// Playbooks there can be.
 pub const PLAYBOOKS_MAX: usize = 128;
@@ -35,8 +35,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// How long a yes is waited for when the playbook does not say.
 const ASK_WITHIN: Duration = Duration::from_secs(900);
-/// Longest of all other times.
-const TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// The user that programs run as when the playbook does not say.
 const USER: &str = "nobody";
 
@@ -62,11 +60,7 @@ struct Time(Duration);
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let time = duration::parse(&text).map_err(D::Error::custom)?;
-        if time > TIME_MAX {
-            return Err(D::Error::custom(format!("{text:?} is more than a year")));
-        }
-        Ok(Self(time))
+        parse_span(&text).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -80,12 +74,8 @@ impl<'de> Deserialize<'de> for Ttl {
         if text == "forever" {
             return Ok(Self(None));
         }
-        match duration::parse(&text) {
-            Ok(time) if Duration::from_secs(1) <= time && time <= TIME_MAX => Ok(Self(Some(time))),
-            _ => Err(D::Error::custom(format!(
-                "{text:?} is no time to live; write 30m, 1h, 7d, or forever"
-            ))),
-        }
+        let time = parse_span(&text).map_err(|error| format!("{error}, or \"forever\""));
+        time.map(|time| Self(Some(time))).map_err(D::Error::custom)
     }
 }
 
@@ -179,11 +169,8 @@ fn run(written: WrittenRun) -> Result<Run, String> {
         return Err(format!("a program takes {ARGUMENTS_MAX} arguments at most"));
     }
     let timeout = timeout.map_or(TIMEOUT, |time| time.0);
-    if timeout.is_zero() || timeout > TIMEOUT_MAX {
-        return Err(format!(
-            "timeout has to be more than 0 and at most {} s",
-            TIMEOUT_MAX.as_secs()
-        ));
+    if timeout > TIMEOUT_MAX {
+        return Err(format!("timeout is {} s at most", TIMEOUT_MAX.as_secs()));
     }
     let user = user.unwrap_or_else(|| USER.to_owned());
     if user.is_empty() || user.len() > ARGUMENT_MAX || user.contains([':', '\n', '\0']) {
