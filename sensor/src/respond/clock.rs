@@ -77,6 +77,22 @@ pub fn show_span(span: Duration) -> String {
     }
 }
 
+/// Minute of the day, local time; in UTC where nobody knows the local time.
+#[must_use]
+pub fn minute_of_day() -> u16 {
+    // SAFETY: both arguments are valid; `localtime_r` fills the structure or returns null, and
+    // zeros are valid then.
+    let now = unsafe {
+        let now = libc::time(std::ptr::null_mut());
+        let mut broken_down: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&raw const now, &raw mut broken_down).is_null() {
+            libc::gmtime_r(&raw const now, &raw mut broken_down);
+        }
+        broken_down
+    };
+    u16::try_from(now.tm_hour * 60 + now.tm_min).unwrap_or(0)
+}
+
 /// A time in nanoseconds, as far as they go.
 #[must_use]
 pub fn nanoseconds(span: Duration) -> u64 {

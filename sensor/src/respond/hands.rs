@@ -1,0 +1,182 @@
+//! How the actions of playbooks are carried out: each by the function that the command of that
+//! name calls, with the same precautions and the same answer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::Cause;
+use super::firewall::Firewall;
+use super::firewall::order::{How, Isolation, Scope};
+use super::firewall::target::Target;
+use super::outbox::Outbox;
+use super::playbook::{Action, Playbook, Run};
+use super::responder::{Order, report};
+use super::run;
+use crate::event::Event;
+use crate::event::response::{Outcome, Response};
+
+/// Programs of the operator's that run at a time.
+const RUNS_MAX: usize = 16;
+
+/// What actions are carried out with.
+pub struct Hands {
+    /// The firewall; or why there is none.
+    pub firewall: Result<Firewall, String>,
+    /// Directory of what is remembered across starts.
+    pub state: PathBuf,
+    /// Makes a line of JSON of an event, for programs that are run.
+    pub as_json: fn(&Event) -> String,
+    /// Programs that run now.
+    pub runs: Arc<AtomicUsize>,
+}
+
+impl Hands {
+    /// What has to be done from time to time.
+    pub fn tick(&mut self) -> Vec<Response> {
+        self.firewall
+            .as_mut()
+            .map_or_else(|_| Vec::new(), Firewall::tick)
+    }
+
+    /// Does something, or says what would be done.
+    pub fn act(
+        &mut self,
+        action: &Action,
+        playbook: &Playbook,
+        order: &Order,
+        cause: Cause,
+        dry_run: bool,
+    ) -> Response {
+        let target = match action.target(&order.event) {
+            Ok(target) => target,
+            Err(lacking) => return refused(&cause, action, "", lacking),
+        };
+        match action {
+            Action::BlockPeer => self.block(&target, playbook, cause, dry_run),
+            Action::Isolate => self.isolate(playbook, cause, dry_run),
+            Action::Run(run) => {
+                let mut response = cause.response(action.verb(), &*target);
+                response.outcome = Outcome::DryRun;
+                let words = run::command_line(run, &order.event);
+                response.detail = format!("as {}: {}", run.user, words.join(" ")).into();
+                response
+            }
+            Action::Kill | Action::KillTree | Action::KillIncident => todo!(),
+            Action::Freeze => todo!(),
+            Action::Quarantine => todo!(),
+        }
+    }
+
+    fn block(
+        &mut self,
+        target: &str,
+        playbook: &Playbook,
+        cause: Cause,
+        dry_run: bool,
+    ) -> Response {
+        let firewall = match &mut self.firewall {
+            Ok(firewall) => firewall,
+            Err(error) => return failed(&cause, &Action::BlockPeer, target, error),
+        };
+        match target.parse::<Target>() {
+            Ok(target) => firewall.block(
+                target,
+                &How {
+                    ttl: playbook.ttl,
+                    dry_run,
+                    ..How::new(cause)
+                },
+            ),
+            Err(error) => failed(&cause, &Action::BlockPeer, target, &error.to_string()),
+        }
+    }
+
+    fn isolate(&mut self, playbook: &Playbook, cause: Cause, dry_run: bool) -> Response {
+        match &mut self.firewall {
+            Ok(firewall) => firewall.isolate(&Isolation {
+                ttl: playbook.ttl,
+                dry_run,
+                ..Isolation::new(Scope::Host, cause)
+            }),
+            Err(error) => failed(&cause, &Action::Isolate, "host", error),
+        }
+    }
+
+    /// Starts a program of the operator's, whose end is reported when it comes; or says why not.
+    pub fn start(
+        &self,
+        run: &Arc<Run>,
+        order: &Arc<Order>,
+        cause: Cause,
+        outbox: &Outbox,
+    ) -> Option<Response> {
+        let action = Action::Run(Arc::clone(run));
+        let place = Place::take(&self.runs);
+        let Some(place) = place else {
+            let why = format!("{RUNS_MAX} programs run already");
+            return Some(refused(&cause, &action, &run.program, &why));
+        };
+        let program = Arc::clone(run);
+        let (order, outbox, as_json) = (Arc::clone(order), outbox.clone(), self.as_json);
+        let spoken = cause.clone();
+        let started = thread::Builder::new()
+            .name("playbook-run".to_owned())
+            .spawn(move || {
+                let response = finish(&program, &order, &spoken, as_json);
+                drop(place);
+                report(response, &order, &outbox);
+            });
+        let error = started.err()?;
+        Some(failed(&cause, &action, &run.program, &error.to_string()))
+    }
+}
+
+/// One of the places for programs that run.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(taken: &Arc<AtomicUsize>) -> Option<Self> {
+        let place = Self(Arc::clone(taken));
+        (taken.fetch_add(1, Ordering::AcqRel) < RUNS_MAX).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Runs a program to its end.
+fn finish(run: &Arc<Run>, order: &Order, cause: &Cause, as_json: fn(&Event) -> String) -> Response {
+    let action = Action::Run(Arc::clone(run));
+    let words = run::command_line(run, &order.event);
+    let line = format!("{}\n", as_json(&order.event));
+    match run::run(run, &words, &line) {
+        Ok(ended) => {
+            let mut response = cause.response(action.verb(), &*run.program);
+            response.detail = ended.in_words(run).into();
+            if !ended.is_success() {
+                response.outcome = Outcome::Failed;
+            }
+            response
+        }
+        Err(error) => failed(cause, &action, &run.program, &error.to_string()),
+    }
+}
+
+fn refused(cause: &Cause, action: &Action, target: &str, why: &str) -> Response {
+    let mut response = cause.response(action.verb(), target);
+    response.outcome = Outcome::Refused;
+    response.detail = why.into();
+    response
+}
+
+fn failed(cause: &Cause, action: &Action, target: &str, why: &str) -> Response {
+    Response {
+        outcome: Outcome::Failed,
+        ..refused(cause, action, target, why)
+    }
+}
