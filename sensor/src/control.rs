@@ -15,8 +15,10 @@ use tokio::net::UnixListener;
 
 use crate::door::{PATIENCE, REQUEST_MAX, socket_path};
 use crate::event::response::Response;
+use crate::respond::asked::{APPROVE, ASKED, DENY};
 use crate::respond::journal::{REPORT, Taken};
 use crate::respond::outbox::Outbox;
+use crate::respond::responder::Handle;
 use crate::status::Status;
 
 pub use crate::door::ask;
@@ -122,6 +124,8 @@ pub struct Control {
     pub status: Arc<Status>,
     /// Where reports of what the command line did go.
     pub outbox: Outbox,
+    /// Who knows what waits for a yes.
+    pub responder: Handle,
 }
 
 impl Control {
@@ -176,8 +180,17 @@ impl Control {
                 let taken = self.outbox.post(response.bounded(), None);
                 Ok(json!(Taken { taken }).to_string())
             }
+            ASKED => serde_json::to_string(&self.responder.asked()).map_err(|e| e.to_string()),
+            APPROVE | DENY => {
+                let id: u32 = rest.trim().parse().map_err(|_| {
+                    format!("{:?} is no number of a question", shortened(rest.trim()))
+                })?;
+                let answered = self.responder.answer(id, word == APPROVE);
+                answered.map_err(|error| error.to_string())?;
+                Ok(json!(Taken { taken: true }).to_string())
+            }
             _ => Err(format!(
-                "unknown request {:?}; there are status and {REPORT}",
+                "unknown request {:?}; there are status, {REPORT}, {ASKED}, {APPROVE} and {DENY}",
                 shortened(word)
             )),
         }

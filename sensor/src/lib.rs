@@ -5,6 +5,7 @@
 //! `probe` → `event` → `track` → `detect` → `respond` → `export`, and `content` beside `track`;
 //! `engine` joins `track`, `detect` and `export`, `pipeline` and `replay` feed it, `cli` starts them.
 
+pub mod cgroup;
 pub mod cli;
 pub mod clock;
 pub mod config;

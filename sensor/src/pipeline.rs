@@ -13,7 +13,7 @@ use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
 
 use crate::detect::{Detector, sigma};
-use crate::engine::{Delivery, Engine};
+use crate::engine::{Delivery, Engine, Reaction};
 use crate::event::file::{AccessKind, Name, Source};
 use crate::event::health::{Change, Health, Lost, UNKNOWN_KIND, Verdict};
 use crate::event::process::Process;
@@ -27,6 +27,7 @@ use crate::probe::reader::{Frame, Lanes};
 use crate::probe::selection::Selection;
 use crate::respond::journal::Entry;
 use crate::respond::outbox::{Done, Inbox};
+use crate::respond::responder::Handle;
 use crate::status::Status;
 use crate::track::Tracker;
 
@@ -70,7 +71,8 @@ pub struct Pipeline<W: Write> {
 
 impl<W: Write> Pipeline<W> {
     /// Puts one together; `run` is a random number for event ids; what comes through
-    /// `renewals` takes the place of what is in force, what comes through `responses` is written.
+    /// `renewals` takes the place of what is in force, what comes through `responses` is written, and
+    /// alerts go to `responder` as well.
     #[expect(
         clippy::too_many_arguments,
         reason = "called once, with one of each part"
@@ -83,15 +85,18 @@ impl<W: Write> Pipeline<W> {
         filters: Filters,
         renewals: Receiver<Renewal>,
         responses: Inbox,
+        responder: Handle,
         writer: Writer<W>,
         selection: Selection,
         status: Arc<Status>,
     ) -> Self {
         let clock = Clock::now();
+        let mut engine = Engine::new(tracker, detector, writer, run);
+        engine.reaction = Reaction::Live(responder);
         Self {
             queues,
             decoder: Decoder { clock },
-            engine: Engine::new(tracker, detector, writer, run),
+            engine,
             filters,
             filters_refreshed: Instant::now(),
             scripts_watched: Instant::now(),

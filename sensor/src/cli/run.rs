@@ -17,6 +17,7 @@ use crate::control::{Control, Instance};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
 use crate::event::alert::ALERT;
+use crate::export::json;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
 use crate::pipeline::{Pipeline, Renewal};
@@ -28,8 +29,11 @@ use crate::probe::program_log;
 use crate::probe::programs::Programs;
 use crate::probe::reader::{self, Lanes, Reader};
 use crate::probe::selection::Selection;
+use crate::respond::firewall::Firewall;
+use crate::respond::hands::Hands;
 use crate::respond::journal::Left;
 use crate::respond::outbox::outbox;
+use crate::respond::responder::{Handle, Responder};
 use crate::state::Keeper;
 use crate::status::Status;
 use crate::track::Tracker;
@@ -222,6 +226,8 @@ fn watch(
     };
     let (outbox, mut inbox) = outbox(Arc::clone(&status.responses));
     inbox.earlier = earlier(&config.state_directory);
+    let playbooks = config.respond.playbooks()?;
+    let responder = Responder::start(playbooks, hands(config), outbox.clone())?;
     let pipeline = Pipeline::new(
         consumer,
         random(),
@@ -230,6 +236,7 @@ fn watch(
         filters,
         renewals,
         inbox,
+        responder.handle(),
         writer,
         selection,
         Arc::clone(&status),
@@ -247,11 +254,13 @@ fn watch(
         renew,
         content,
         kinds,
+        responder: responder.handle(),
         pipeline: pipeline.thread().clone(),
     };
     let control = Control {
         status: Arc::clone(&status),
         outbox,
+        responder: responder.handle(),
     };
     let reason = wait(config, duration, reload, &instance, control, &mut loaded)?;
     tracing::debug!(reason, "stopping");
@@ -261,6 +270,8 @@ fn watch(
     wait_for_programs();
     let end = move || {
         reader.finish();
+        // What it has yet to do, the pipeline has yet to write.
+        responder.finish();
         stop.store(true, Ordering::Release);
         pipeline.thread().unpark();
         let ended = pipeline.join();
@@ -294,6 +305,17 @@ fn end_of(
         "nobody has taken an event from standard output for {} s; stopped without the last ones",
         LAST_WRITE.as_secs()
     ))
+}
+
+/// What playbooks act with.
+fn hands(config: &Config) -> Hands {
+    Hands {
+        firewall: Firewall::open(config.respond.firewall()).map_err(|error| error.to_string()),
+        protected: Arc::default(),
+        state: config.state_directory.clone(),
+        as_json: |event| json::ecs(event).unwrap_or_default(),
+        runs: Arc::default(),
+    }
 }
 
 /// What was done about intruders while no sensor ran.
@@ -345,13 +367,14 @@ fn keeper(directory: &Path) -> Option<Keeper> {
     }
 }
 
-/// What SIGHUP does: the configuration is read again, and its file filters and rules take the
+/// What SIGHUP does: the configuration is read again, and its file filters, rules and playbooks take the
 /// place of those in force, while the programs run on. The rest of it needs a new start.
 struct Reload {
     path: Option<PathBuf>,
     renew: mpsc::Sender<Renewal>,
     content: Option<Renewer>,
     kinds: Kinds,
+    responder: Handle,
     pipeline: thread::Thread,
 }
 
@@ -363,11 +386,13 @@ impl Reload {
         };
         let config = Config::load(path).and_then(|config| {
             let files = config.files.rules()?;
-            Ok((config, files))
+            let playbooks = config.respond.playbooks()?;
+            Ok((config, files, playbooks))
         });
         match config {
             // It can only fail when the pipeline has ended, and then all of this ends.
-            Ok((config, files)) => {
+            Ok((config, files, playbooks)) => {
+                self.responder.renew(playbooks);
                 drop(self.renew.send(Renewal::Filters(files)));
                 if config.detection {
                     self.renew_rules(&config);

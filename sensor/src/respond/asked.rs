@@ -4,12 +4,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::playbook::Playbook;
 use super::playbook::decide::Step;
-use super::responder::Order;
+use super::responder::{Order, reason};
 
+/// Request for all that waits.
+pub const ASKED: &str = "asked";
+/// Request that says yes to a number.
+pub const APPROVE: &str = "approve";
+/// Request that says no to a number.
+pub const DENY: &str = "deny";
 /// Questions waiting for an answer.
 pub const ASKED_MAX: usize = 64;
 
@@ -31,7 +37,7 @@ pub struct Question {
 }
 
 /// The same for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Its number.
     pub id: u32,
@@ -56,7 +62,7 @@ impl Question {
             steps: steps
                 .map(|step| format!("{} {}", step.action.name(), step.target))
                 .collect(),
-            reason: self.order.reason(),
+            reason: reason(&self.order.event),
             alert: self.order.event.id.to_string(),
             until_wall_ns: self.until_wall_ns,
         }

@@ -11,10 +11,12 @@ use super::firewall::Firewall;
 use super::firewall::order::{How, Isolation, Scope};
 use super::firewall::target::Target;
 use super::outbox::Outbox;
-use super::playbook::{Action, Playbook, Run};
+use super::playbook::{Action, Mode, Playbook, Run, Set};
+use super::process::{self, Options, Protected, Signal};
 use super::responder::{Order, report};
 use super::run;
 use crate::event::Event;
+use crate::event::process::ProcessKey;
 use crate::event::response::{Outcome, Response};
 
 /// Programs of the operator's that run at a time.
@@ -24,6 +26,8 @@ const RUNS_MAX: usize = 16;
 pub struct Hands {
     /// The firewall; or why there is none.
     pub firewall: Result<Firewall, String>,
+    /// Processes that are never acted on.
+    pub protected: Arc<Protected>,
     /// Directory of what is remembered across starts.
     pub state: PathBuf,
     /// Makes a line of JSON of an event, for programs that are run.
@@ -33,6 +37,27 @@ pub struct Hands {
 }
 
 impl Hands {
+    /// Gets ready for what these playbooks may do, so that it takes no time when it matters.
+    pub fn prepare(&mut self, set: &Set) {
+        let enforced = |playbook: &&Arc<Playbook>| set.mode_of(playbook) == Mode::Enforce;
+        let mut actions = set
+            .playbooks
+            .iter()
+            .filter(enforced)
+            .flat_map(|playbook| playbook.actions.iter());
+        let cuts_off = actions.any(|action| matches!(action, Action::BlockPeer | Action::Isolate));
+        if !cuts_off {
+            return;
+        }
+        let armed = match &mut self.firewall {
+            Ok(firewall) => firewall.arm().map_err(|error| error.to_string()),
+            Err(error) => Err(error.clone()),
+        };
+        if let Err(error) = armed {
+            tracing::error!(%error, "playbooks cannot block or isolate on this host; each attempt will be reported as failed");
+        }
+    }
+
     /// What has to be done from time to time.
     pub fn tick(&mut self) -> Vec<Response> {
         self.firewall
@@ -63,9 +88,13 @@ impl Hands {
                 response.detail = format!("as {}: {}", run.user, words.join(" ")).into();
                 response
             }
-            Action::Kill | Action::KillTree | Action::KillIncident => todo!(),
-            Action::Freeze => todo!(),
-            Action::Quarantine => todo!(),
+            Action::Kill | Action::KillTree | Action::KillIncident => {
+                process::kill(&processes(action, order), &self.options(cause, dry_run))
+            }
+            Action::Freeze => {
+                process::freeze(&processes(action, order), &self.options(cause, dry_run))
+            }
+            Action::Quarantine => failed(&cause, action, &target, "QUARANTINE"),
         }
     }
 
@@ -90,6 +119,19 @@ impl Hands {
                 },
             ),
             Err(error) => failed(&cause, &Action::BlockPeer, target, &error.to_string()),
+        }
+    }
+
+    fn options(&self, cause: Cause, dry_run: bool) -> Options {
+        let Cause { origin, by, reason } = cause;
+        Options {
+            origin,
+            by,
+            reason,
+            dry_run,
+            signal: Signal::Kill,
+            protected: Arc::clone(&self.protected),
+            state: self.state.clone(),
         }
     }
 
@@ -130,6 +172,21 @@ impl Hands {
             });
         let error = started.err()?;
         Some(failed(&cause, &action, &run.program, &error.to_string()))
+    }
+}
+
+/// The processes that an action is for, that of the alert first.
+fn processes(action: &Action, order: &Order) -> process::Target {
+    let about = order.event.process.as_ref().map(|process| process.key);
+    let (more, tree): (&[ProcessKey], bool) = match action {
+        Action::KillTree | Action::Freeze => (&order.tree, true),
+        Action::KillIncident => (&order.incident, true),
+        _ => (&[], false),
+    };
+    let others = more.iter().copied().filter(|key| Some(*key) != about);
+    process::Target {
+        processes: about.into_iter().chain(others).collect(),
+        tree,
     }
 }
 

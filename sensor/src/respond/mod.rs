@@ -10,6 +10,8 @@ pub mod hands;
 pub mod journal;
 pub mod outbox;
 pub mod playbook;
+pub mod process;
+pub mod rehearsal;
 pub mod responder;
 mod run;
 

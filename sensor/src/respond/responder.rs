@@ -39,14 +39,12 @@ pub struct Order {
     pub incident: Vec<ProcessKey>,
 }
 
-impl Order {
-    /// Why something is done: the alert in a sentence.
-    #[must_use]
-    pub fn reason(&self) -> String {
-        match &self.event.action {
-            Happening::Alert(alert) => format!("{}: {}", alert.rule.name, alert.message),
-            _ => String::new(),
-        }
+/// Why something is done: an alert in a sentence.
+#[must_use]
+pub fn reason(alert: &Event) -> String {
+    match &alert.action {
+        Happening::Alert(alert) => format!("{}: {}", alert.rule.name, alert.message),
+        _ => String::new(),
     }
 }
 
@@ -63,7 +61,7 @@ enum Task {
     Alert(Arc<Order>),
     Approved(Question),
     Denied(Question),
-    /// To see that it is to stop.
+    /// To see that it is to stop, or that there are other playbooks.
     Wake,
 }
 
@@ -119,6 +117,8 @@ impl Handle {
     /// Takes these playbooks from now on.
     pub fn renew(&self, set: Set) {
         *lock(&self.set) = Arc::new(set);
+        // When the queue is full it looks soon anyway.
+        let _ = self.tasks.try_send(Task::Wake);
     }
 
     /// The playbooks in force.
@@ -181,7 +181,7 @@ impl Responder {
         let mut work = Work {
             handle: handle.clone(),
             decider: Decider::default(),
-            decided_for: handle.set(),
+            set: handle.set(),
             hands,
             outbox,
         };
@@ -216,18 +216,21 @@ impl Responder {
 struct Work {
     handle: Handle,
     decider: Decider,
-    /// The set that the decider last saw.
-    decided_for: Arc<Set>,
+    /// The playbooks in force.
+    set: Arc<Set>,
     hands: Hands,
     outbox: Outbox,
 }
 
 impl Work {
     fn run(&mut self, tasks: &Receiver<Task>, stop: &AtomicBool) {
+        self.hands.prepare(&Arc::clone(&self.set));
         let mut ticked = Instant::now();
         loop {
             let left = TICK.saturating_sub(ticked.elapsed());
-            match tasks.recv_timeout(left) {
+            let task = tasks.recv_timeout(left);
+            self.look();
+            match task {
                 Ok(task) => self.task(task),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -270,12 +273,18 @@ impl Work {
         }
     }
 
-    fn alert(&mut self, order: &Arc<Order>) {
+    /// Sees whether there are other playbooks now.
+    fn look(&mut self) {
         let set = self.handle.set();
-        if !Arc::ptr_eq(&set, &self.decided_for) {
+        if !Arc::ptr_eq(&set, &self.set) {
             self.decider.renew(&set);
-            self.decided_for = Arc::clone(&set);
+            self.hands.prepare(&set);
+            self.set = set;
         }
+    }
+
+    fn alert(&mut self, order: &Arc<Order>) {
+        let set = Arc::clone(&self.set);
         let now = Moment {
             boot_ns: boot_ns(),
             minute: minute_of_day(),
@@ -377,6 +386,6 @@ pub(super) fn cause(playbook: &Playbook, order: &Order) -> Cause {
     Cause {
         origin: Origin::Playbook,
         by: playbook.name.clone(),
-        reason: order.reason().into(),
+        reason: reason(&order.event).into(),
     }
 }

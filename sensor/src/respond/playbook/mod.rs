@@ -308,3 +308,6 @@ impl Set {
         self.mode.min(playbook.mode)
     }
 }
+
+#[cfg(test)]
+mod tests;
