@@ -1,6 +1,8 @@
 //! The configuration: one TOML file, each option of which the command line can override.
 //! Unknown keys are refused, with the nearest valid one named.
 
+pub mod respond;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,7 @@ use crate::content::scanner::Settings;
 use crate::content::source::Sources;
 use crate::export::writer::{Output, Schema};
 use crate::probe::filters::{PathRules, Rules, Watch};
+use respond::Respond;
 
 /// Smallest ring, in KiB.
 const RING_KIB_MIN: u32 = 64;
@@ -42,6 +45,9 @@ pub enum ConfigError {
     /// A path in `[files]` means nothing.
     #[error("in [files]: {0}")]
     Files(String),
+    /// The playbooks cannot be in force together.
+    #[error("in [[respond.playbook]]: {0}")]
+    Playbooks(String),
     /// A value is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
     Range {
@@ -80,6 +86,8 @@ pub struct Config {
     pub rules: SigmaRules,
     /// Which files are scanned, with which rules.
     pub content: Content,
+    /// What is done about intruders.
+    pub respond: Respond,
     /// Sizes.
     pub limits: Limits,
 }
@@ -308,6 +316,7 @@ impl Default for Config {
             files: Files::default(),
             rules: SigmaRules::default(),
             content: Content::default(),
+            respond: Respond::default(),
             limits: Limits::default(),
         }
     }
@@ -369,6 +378,7 @@ impl Config {
             }
         }
         self.files.rules()?;
+        self.respond.check()?;
         if !(1..=content::SIZE_MAX).contains(&self.content.max_size) {
             return Err(ConfigError::Range {
                 key: "content.max_size",

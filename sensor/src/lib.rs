@@ -2,16 +2,18 @@
 //! binary only calls [`cli::main`].
 //!
 //! Data flows one way, and a room imports only rooms to its left:
-//! `probe` → `event` → `track` → `detect` → `respond` → `export`, and `content` beside `track`; `engine` joins
-//! the last three, `pipeline` and `replay` feed it, `cli` starts them.
+//! `probe` → `event` → `track` → `detect` → `respond` → `export`, and `content` beside `track`;
+//! `engine` joins `track`, `detect` and `export`, `pipeline` and `replay` feed it, `cli` starts them.
 
 pub mod cgroup;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod content;
 pub mod control;
 pub mod detached;
 pub mod detect;
+pub mod door;
 pub mod drill;
 pub mod engine;
 pub mod event;
