@@ -192,7 +192,7 @@ const ON_SOCKETS: &str = r#"
 "#;
 
 #[test]
-fn no_instruction_runs_of_a_program_whose_input_is_a_socket() {
+fn a_prevented_program_with_a_socket_as_input_runs_no_instruction() {
     for way in Way::ALL {
         let stage = Stage::new();
         let mut sensor = stage.launch(Launch::default().detecting(), way, ON_SOCKETS);
@@ -221,7 +221,7 @@ fn no_instruction_runs_of_a_program_whose_input_is_a_socket() {
 }
 
 #[test]
-fn a_script_does_not_get_to_its_interpreter() {
+fn a_prevented_script_does_not_get_to_its_interpreter() {
     for way in Way::ALL {
         let stage = Stage::new();
         let script = stage.at("script");
@@ -236,7 +236,7 @@ fn a_script_does_not_get_to_its_interpreter() {
 }
 
 #[test]
-fn a_program_without_a_name_is_known_by_that() {
+fn a_program_without_a_name_is_prevented() {
     for way in Way::ALL {
         let stage = Stage::new();
         let rules = r#"
@@ -266,7 +266,7 @@ fn a_program_without_a_name_is_known_by_that() {
 }
 
 #[test]
-fn a_shell_is_known_by_its_file_whatever_it_is_called() {
+fn a_shell_is_prevented_whatever_it_is_called() {
     for way in Way::ALL {
         let stage = Stage::new();
         let rules = r#"
@@ -287,7 +287,7 @@ fn a_shell_is_known_by_its_file_whatever_it_is_called() {
 }
 
 #[test]
-fn what_is_rehearsed_or_protected_runs_and_is_told() {
+fn what_is_rehearsed_or_protected_is_not_prevented_but_told() {
     let stage = Stage::new();
     let rules = r#"
         [respond]
@@ -317,7 +317,7 @@ fn what_is_rehearsed_or_protected_runs_and_is_told() {
 }
 
 #[test]
-fn rules_are_changed_while_the_sensor_runs() {
+fn what_is_prevented_can_be_changed_while_the_sensor_runs() {
     let stage = Stage::new();
     let sensor = stage.sensor(Way::Best, "");
     assert_eq!(stage.run(&stage.program(), Stdio::null()), Fate::Ran);
