@@ -21,6 +21,9 @@ use crate::respond::outbox::Outbox;
 use crate::respond::responder::Handle;
 use crate::status::Status;
 
+/// Request for the playbooks in force.
+pub const PLAYBOOKS: &str = "playbooks";
+
 pub use crate::door::ask;
 
 /// Why the runtime directory cannot be had.
@@ -181,6 +184,8 @@ impl Control {
                 Ok(json!(Taken { taken }).to_string())
             }
             ASKED => serde_json::to_string(&self.responder.asked()).map_err(|e| e.to_string()),
+            PLAYBOOKS => serde_json::to_string(&self.responder.set().listings())
+                .map_err(|error| error.to_string()),
             APPROVE | DENY => {
                 let id: u32 = rest.trim().parse().map_err(|_| {
                     format!("{:?} is no number of a question", shortened(rest.trim()))
@@ -190,7 +195,8 @@ impl Control {
                 Ok(json!(Taken { taken: true }).to_string())
             }
             _ => Err(format!(
-                "unknown request {:?}; there are status, {REPORT}, {ASKED}, {APPROVE} and {DENY}",
+                "unknown request {:?}; there are status, {REPORT}, {PLAYBOOKS}, {ASKED}, \
+                 {APPROVE} and {DENY}",
                 shortened(word)
             )),
         }
