@@ -12,6 +12,7 @@ use serde_json::json;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
+use tokio::task::JoinSet;
 
 use crate::door::{PATIENCE, REQUEST_MAX, socket_path};
 use crate::event::response::Response;
@@ -25,6 +26,9 @@ use crate::status::Status;
 pub const PLAYBOOKS: &str = "playbooks";
 
 pub use crate::door::ask;
+
+/// Requests answered at a time.
+const CONVERSATIONS_MAX: usize = 32;
 
 /// Why the runtime directory cannot be had.
 #[derive(Debug, Error)]
@@ -132,15 +136,23 @@ pub struct Control {
 }
 
 impl Control {
-    /// Answers until dropped.
-    pub async fn serve(&self, listener: &UnixListener) {
+    /// Answers until dropped; who is slow keeps nobody else waiting.
+    pub async fn serve(self: Arc<Self>, listener: &UnixListener) {
+        let mut conversations = JoinSet::new();
         loop {
+            while conversations.try_join_next().is_some() {}
+            if conversations.len() >= CONVERSATIONS_MAX {
+                conversations.join_next().await;
+            }
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let answered = tokio::time::timeout(PATIENCE, self.answer(stream)).await;
-                    if let Ok(Err(error)) = answered {
-                        tracing::debug!(%error, "a control request was not answered");
-                    }
+                    let control = Arc::clone(&self);
+                    conversations.spawn(async move {
+                        let answered = tokio::time::timeout(PATIENCE, control.answer(stream)).await;
+                        if let Ok(Err(error)) = answered {
+                            tracing::debug!(%error, "a control request was not answered");
+                        }
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "control socket");
