@@ -62,16 +62,19 @@ impl Respond {
 
     /// Whether it makes sense.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let range = |key, value: String, range: String| {
-            Err(ConfigError::Range { key, value, range })
-        };
+        let range =
+            |key, value: String, range: String| Err(ConfigError::Range { key, value, range });
         if !(1..=ADDRESSES_MAX).contains(&self.addresses) {
             let value = self.addresses.to_string();
             return range("respond.addresses", value, format!("1 to {ADDRESSES_MAX}"));
         }
         if !self.pins.is_absolute() {
             let value = self.pins.display().to_string();
-            return range("respond.pins", value, "a path that begins with /".to_owned());
+            return range(
+                "respond.pins",
+                value,
+                "a path that begins with /".to_owned(),
+            );
         }
         for (key, length) in [
             ("respond.protect", self.protect.len()),

@@ -68,7 +68,11 @@ pub fn show_span(span: Duration) -> String {
             seconds %= each;
         }
     }
-    if text.is_empty() { "0s".to_owned() } else { text }
+    if text.is_empty() {
+        "0s".to_owned()
+    } else {
+        text
+    }
 }
 
 /// Nanoseconds since boot, time asleep included (`CLOCK_BOOTTIME`).
@@ -120,7 +124,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused_with_an_example() {
-        for text in ["", "soon", "5", "-5s", "5 s", "5w", "s", "30m1h", "1h1h", "٣s", "5s "] {
+        for text in [
+            "", "soon", "5", "-5s", "5 s", "5w", "s", "30m1h", "1h1h", "٣s", "5s ",
+        ] {
             let error = parse_span(text).unwrap_err();
             assert!(error.to_string().contains("15m"), "{text}: {error}");
         }

@@ -36,7 +36,9 @@ pub enum TargetError {
     #[error(transparent)]
     Network(#[from] NetworkError),
     /// The protocol.
-    #[error("{0:?} is no protocol; use tcp, udp, icmp, sctp, gre, esp, ah or a number from 1 to 255")]
+    #[error(
+        "{0:?} is no protocol; use tcp, udp, icmp, sctp, gre, esp, ah or a number from 1 to 255"
+    )]
     Protocol(Box<str>),
     /// The port.
     #[error("{0:?} is no port; use a number from 1 to 65535, as in tcp/443")]
@@ -226,9 +228,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, TargetError> {
         match text.trim().split_once(char::is_whitespace) {
             None => Ok(text.trim().parse::<Network>()?.into()),
-            Some((network, service)) => {
-                Ok(Self::new(network.parse()?, service.trim().parse()?))
-            }
+            Some((network, service)) => Ok(Self::new(network.parse()?, service.trim().parse()?)),
         }
     }
 }
