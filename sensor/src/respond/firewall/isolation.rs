@@ -23,7 +23,7 @@ use super::target::{Protocol, Service, Target};
 use super::{Firewall, FirewallError, Result, concluded, is_ahead, notes, operator, sever};
 use crate::event::response::{Outcome, Response, Verb};
 use crate::respond::Cause;
-use crate::respond::clock::wall_ns;
+use crate::clock::wall_ns;
 
 /// Port of the domain name system.
 const DNS: NonZeroU16 = NonZeroU16::MIN.saturating_add(52);

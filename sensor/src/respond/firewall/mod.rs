@@ -320,7 +320,7 @@ impl Firewall {
 
 /// Whether a time limit has not passed yet, as the programs see it.
 fn is_ahead(until_boot_ns: u64) -> bool {
-    until_boot_ns > crate::respond::clock::boot_ns()
+    until_boot_ns > crate::clock::boot_ns()
 }
 
 /// Turns a failure into what its response says.
