@@ -133,7 +133,7 @@ impl Root {
         let path = CString::new(path.as_bytes()).ok()?;
         let flags = if follow { 0 } else { libc::O_NOFOLLOW };
         if CACHED.load(Ordering::Relaxed) {
-            match self.open(&path, flags, libc::RESOLVE_CACHED) {
+            match self.open_cached(&path, flags) {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     CACHED.store(false, Ordering::Relaxed);
                 }
@@ -144,6 +144,21 @@ impl Root {
             return None;
         }
         self.open(&path, flags, 0).ok().map(Found)
+    }
+
+    /// Asks more than once: the kernel also gives up when anything is renamed or mounted meanwhile.
+    fn open_cached(&self, path: &CString, flags: libc::c_int) -> io::Result<OwnedFd> {
+        const TRIES: u32 = 3;
+        let mut found = self.open(path, flags, libc::RESOLVE_CACHED);
+        for _ in 1..TRIES {
+            match &found {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    found = self.open(path, flags, libc::RESOLVE_CACHED);
+                }
+                _ => break,
+            }
+        }
+        found
     }
 
     /// openat2(2), from 5.6 on.
