@@ -71,7 +71,7 @@ record! {
         pub note: u32,
         /// [`INGRESS`] and [`EGRESS`].
         pub directions: u8,
-        /// [`PROTECTED`], [`LOCAL_PORT`], [`REMOTE_PORT`].
+        /// [`PROTECTED`], [`LOCAL_PORT`], [`REMOTE_PORT`], [`OF_ISOLATION`].
         pub flags: u8,
         /// Bits of the address that count; all of them for a single address. With it a program
         /// finds the next shorter network when this one does not apply to a packet.
@@ -89,6 +89,9 @@ pub const PROTECTED: u8 = 1;
 pub const LOCAL_PORT: u8 = 1 << 1;
 /// Flag of an entry with a port: only if the service is at the other side.
 pub const REMOTE_PORT: u8 = 1 << 2;
+/// Flag of an entry that allows: made for an isolation, and taken back with it. Nothing to the
+/// programs.
+pub const OF_ISOLATION: u8 = 1 << 3;
 /// Networks that contain an address but do not apply (expired, or of the other direction) before
 /// the search for one that does is given up.
 pub const SHADOWS_MAX: u32 = 8;
@@ -100,6 +103,9 @@ record! {
         pub by: [u8; NOTE_BY],
         /// Why.
         pub reason: [u8; NOTE_REASON],
+        /// What ends soon unless it is confirmed: when it ends once it is, in nanoseconds since
+        /// boot. 0 for what needs no confirmation.
+        pub confirmed_until_boot_ns: u64,
     }
 }
 
@@ -223,7 +229,7 @@ mod tests {
         assert_eq!(size_of::<Who4>(), 8);
         assert_eq!(size_of::<Who6>(), 20);
         assert_eq!(size_of::<Entry>(), 48);
-        assert_eq!(size_of::<Note>(), NOTE_BY + NOTE_REASON);
+        assert_eq!(size_of::<Note>(), NOTE_BY + NOTE_REASON + 8);
         assert_eq!(size_of::<State>(), 32);
         assert_eq!(size_of::<Group>(), 40);
         assert_eq!(size_of::<Tally>(), 16);

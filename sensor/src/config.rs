@@ -1,6 +1,8 @@
 //! The configuration: one TOML file, each option of which the command line can override.
 //! Unknown keys are refused, with the nearest valid one named.
 
+pub mod respond;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,7 @@ use crate::content::scanner::Settings;
 use crate::content::source::Sources;
 use crate::export::writer::{Output, Schema};
 use crate::probe::filters::{PathRules, Rules, Watch};
+use respond::Respond;
 
 /// Smallest ring, in KiB.
 const RING_KIB_MIN: u32 = 64;
@@ -80,6 +83,8 @@ pub struct Config {
     pub rules: SigmaRules,
     /// Which files are scanned, with which rules.
     pub content: Content,
+    /// What is done about intruders.
+    pub respond: Respond,
     /// Sizes.
     pub limits: Limits,
 }
@@ -308,6 +313,7 @@ impl Default for Config {
             files: Files::default(),
             rules: SigmaRules::default(),
             content: Content::default(),
+            respond: Respond::default(),
             limits: Limits::default(),
         }
     }
@@ -369,6 +375,7 @@ impl Config {
             }
         }
         self.files.rules()?;
+        self.respond.check()?;
         if !(1..=content::SIZE_MAX).contains(&self.content.max_size) {
             return Err(ConfigError::Range {
                 key: "content.max_size",

@@ -2,8 +2,8 @@
 //! binary only calls [`cli::main`].
 //!
 //! Data flows one way, and a room imports only rooms to its left:
-//! `probe` → `event` → `track` → `detect` → `export`, and `content` beside `track`; `engine` joins
-//! the last three, `pipeline` and `replay` feed it, `cli` starts them.
+//! `probe` → `event` → `track` → `detect` → `respond` → `export`, and `content` beside `track`;
+//! `engine` joins `track`, `detect` and `export`, `pipeline` and `replay` feed it, `cli` starts them.
 
 pub mod cli;
 pub mod config;
@@ -21,6 +21,7 @@ mod page;
 pub mod pipeline;
 pub mod probe;
 pub mod replay;
+pub mod respond;
 pub mod state;
 pub mod status;
 pub mod track;

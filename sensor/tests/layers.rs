@@ -19,6 +19,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("track", &["event", "detached", "glance"]),
     ("content", &["event"]),
     ("detect", &["event", "track", "content", "glance", "state"]),
+    (
+        "respond",
+        &["event", "track", "detached", "glance", "state"],
+    ),
     ("export", &["event"]),
     ("detached", &[]),
     ("glance", &[]),

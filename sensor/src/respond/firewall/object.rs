@@ -1,15 +1,29 @@
 //! The guard as the kernel gets it: the embedded object, its maps in the sizes asked for, and its
 //! programs, verified. Where they are attached and what is in the maps is not known here.
 
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use aya::programs::{CgroupSkb, CgroupSockAddr, Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use sensor_common::guard;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 /// The programs, built by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-guard.o"));
+
+/// Names the embedded object by its content: what is pinned by another build has another name.
+#[must_use]
+pub fn build() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let hash = Sha256::digest(OBJECT);
+        let hash = hash.iter().take(8).map(|byte| format!("{byte:02x}"));
+        format!("build_{}", hash.collect::<String>())
+    })
+}
 
 /// Every map of the object.
 pub const MAPS: [&str; 10] = [
@@ -84,7 +98,7 @@ pub struct Guard(pub Ebpf);
 
 /// A program by its type, loaded when it is first asked for.
 macro_rules! programs {
-    ($($function:ident $kind:ident;)*) => {
+    ($($function:ident $descriptor:ident $kind:ident;)*) => {
         $(
             /// A program of this kind, verified by the kernel.
             ///
@@ -99,15 +113,24 @@ macro_rules! programs {
                 }
                 Ok(program)
             }
+
+            /// A descriptor of it.
+            ///
+            /// # Errors
+            /// When the kernel refuses it, or there are too many open.
+            pub fn $descriptor(&mut self, name: &'static str) -> Result<OwnedFd, ObjectError> {
+                let fd = self.$function(name)?.fd().and_then(|fd| Ok(fd.as_fd().try_clone_to_owned()?));
+                fd.map_err(|error| ObjectError::Refused(name, error))
+            }
         )*
     };
 }
 
 impl Guard {
     programs! {
-        xdp Xdp;
-        classifier SchedClassifier;
-        packets CgroupSkb;
-        calls CgroupSockAddr;
+        xdp xdp_fd Xdp;
+        classifier classifier_fd SchedClassifier;
+        packets packets_fd CgroupSkb;
+        calls calls_fd CgroupSockAddr;
     }
 }
