@@ -451,6 +451,7 @@ fn wait(
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
+        let control = Arc::new(control);
         let listener = instance.listen().with_context(|| {
             format!(
                 "no control socket in {}",
@@ -479,7 +480,7 @@ fn wait(
             () = reloads => "no more signals",
             () = end => "duration",
             () = closed => "output closed",
-            () = control.serve(&listener) => "control",
+            () = Arc::clone(&control).serve(&listener) => "control",
             () = program_log::pass_on(&mut loaded.ebpf) => "program log",
         })
     })

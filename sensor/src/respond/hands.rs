@@ -98,6 +98,16 @@ impl Hands {
         }
     }
 
+    /// Ends the connections with whom a playbook has blocked: that takes longer than anything else.
+    pub fn end_connections(blocked: &mut Response) {
+        if blocked.outcome == Outcome::Done
+            && let Ok(target) = blocked.target.parse()
+        {
+            Firewall::end_connections(target, blocked);
+        }
+    }
+
+    /// Blocks somebody; the connections that there are find no way through, and are ended later.
     fn block(
         &mut self,
         target: &str,
@@ -114,6 +124,7 @@ impl Hands {
                 target,
                 &How {
                     ttl: playbook.ttl,
+                    spare_connections: !dry_run,
                     dry_run,
                     ..How::new(cause)
                 },

@@ -248,10 +248,7 @@ pub(super) fn set_batch<K: Plain, V: Plain>(
 }
 
 /// Removes many; stops at the first that is not there. Otherwise as [`set_batch`].
-pub(super) fn remove_batch<K: Plain>(
-    map: BorrowedFd<'_>,
-    keys: &[K],
-) -> (usize, io::Result<()>) {
+pub(super) fn remove_batch<K: Plain>(map: BorrowedFd<'_>, keys: &[K]) -> (usize, io::Result<()>) {
     let mut request = batch(map, keys.len());
     request.keys = address(keys.as_ptr());
     // SAFETY: there are as many keys as said, of the size of the map's.
@@ -303,7 +300,7 @@ fn batch(map: BorrowedFd<'_>, count: usize) -> Batch {
 }
 
 /// Where a link holds a program, by `enum bpf_attach_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Hook<'fd> {
     /// A control group, and the attach type.
     Group(BorrowedFd<'fd>, u32),

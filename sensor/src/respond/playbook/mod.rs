@@ -11,6 +11,8 @@ pub mod written;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::response::Verb;
 use crate::event::{Action as Happening, Event};
 
@@ -277,13 +279,27 @@ impl Playbook {
         let holds = |when: &When| when.holds(alert, event.process.as_ref());
         self.mode > Mode::Off && holds(&self.when) && !self.unless.as_ref().is_some_and(holds)
     }
+}
 
-    /// Its mode and its limits, for people.
-    #[must_use]
-    pub fn actions_in_words(&self) -> String {
-        let names: Vec<_> = self.actions.iter().map(Action::name).collect();
-        names.join(", ")
-    }
+/// A playbook for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Its name.
+    pub name: Box<str>,
+    /// How far it goes, the switch for all considered.
+    pub mode: Box<str>,
+    /// What it does, in this order.
+    pub actions: Vec<Box<str>>,
+    /// How long a block or an isolation lasts, in seconds; without end when absent.
+    pub ttl_seconds: Option<u64>,
+    /// On how many alerts an hour it acts at most.
+    pub per_hour: u32,
+    /// How long the same is not done to the same, in seconds.
+    pub cool_down_seconds: u64,
+    /// At which hours it acts; at all when absent.
+    pub hours: Option<String>,
+    /// Whether somebody has to say yes.
+    pub ask: bool,
 }
 
 /// All playbooks that are in force together.
@@ -306,6 +322,38 @@ impl Set {
     #[must_use]
     pub fn mode_of(&self, playbook: &Playbook) -> Mode {
         self.mode.min(playbook.mode)
+    }
+
+    /// All of them for people.
+    #[must_use]
+    pub fn listings(&self) -> Vec<Listing> {
+        let playbooks = self.playbooks.iter();
+        playbooks.map(|playbook| self.listing(playbook)).collect()
+    }
+
+    fn listing(&self, playbook: &Playbook) -> Listing {
+        let Limits {
+            per_hour,
+            cool_down,
+            hours,
+            ask,
+        } = playbook.limits;
+        let actions = playbook.actions.iter();
+        Listing {
+            name: playbook.name.clone(),
+            mode: self.mode_of(playbook).name().into(),
+            actions: actions
+                .map(|action| match action {
+                    Action::Run(run) => format!("run {}", run.program).into(),
+                    action => action.name().into(),
+                })
+                .collect(),
+            ttl_seconds: playbook.ttl.map(|ttl| ttl.as_secs()),
+            per_hour,
+            cool_down_seconds: cool_down.as_secs(),
+            hours: hours.map(|hours| hours.to_string()),
+            ask: ask.is_some(),
+        }
     }
 }
 
