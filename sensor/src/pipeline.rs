@@ -23,6 +23,7 @@ use crate::export::writer::{Writer, Written};
 use crate::probe::account::Account;
 use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
 use crate::probe::filters::{FilterError, Filters, Rules};
+use crate::probe::prevention::{self, Prevention, Spared};
 use crate::probe::reader::{Frame, Lanes};
 use crate::probe::selection::Selection;
 use crate::respond::journal::Entry;
@@ -48,6 +49,8 @@ const LAST_FILES: Duration = Duration::from_secs(2);
 pub enum Renewal {
     /// File filters.
     Filters(Rules),
+    /// Rules about programs that are not to start.
+    Prevention(Vec<prevention::Rule>, Spared),
     /// Sigma rules.
     Sigma(Box<sigma::Engine>),
 }
@@ -58,6 +61,7 @@ pub struct Pipeline<W: Write> {
     decoder: Decoder,
     engine: Engine<W>,
     filters: Filters,
+    prevention: Prevention,
     filters_refreshed: Instant,
     scripts_watched: Instant,
     renewals: Receiver<Renewal>,
@@ -83,6 +87,7 @@ impl<W: Write> Pipeline<W> {
         tracker: Tracker,
         detector: Option<Detector>,
         filters: Filters,
+        prevention: Prevention,
         renewals: Receiver<Renewal>,
         responses: Inbox,
         responder: Handle,
@@ -98,6 +103,7 @@ impl<W: Write> Pipeline<W> {
             decoder: Decoder { clock },
             engine,
             filters,
+            prevention,
             filters_refreshed: Instant::now(),
             scripts_watched: Instant::now(),
             renewals,
@@ -168,6 +174,7 @@ impl<W: Write> Pipeline<W> {
             if self.filters_refreshed.elapsed() >= FILTERS_EVERY {
                 self.filters_refreshed = Instant::now();
                 report_filters(self.filters.refresh());
+                report_filters(self.prevention.refresh());
             }
             self.settle();
         }
@@ -268,6 +275,18 @@ impl<W: Write> Pipeline<W> {
                 }
                 Err(error) => {
                     tracing::error!(%error, "not all of the new file filters are in force")
+                }
+            },
+            Renewal::Prevention(rules, spared) => match self.prevention.apply(rules, spared) {
+                Ok(()) => {
+                    let rules = self.prevention.len();
+                    tracing::info!(
+                        rules,
+                        "which programs do not start is as in the configuration now"
+                    );
+                }
+                Err(error) => {
+                    tracing::error!(%error, "not all of the rules about programs that are not to start are in force");
                 }
             },
             Renewal::Sigma(rules) => {

@@ -13,6 +13,7 @@ mod identity;
 mod incidents;
 mod injection;
 mod pivot;
+mod prevented;
 mod program;
 mod remote_shell;
 mod repeats;
@@ -141,6 +142,7 @@ impl Detector {
         self.scans.observe(event, host, found);
         self.pivots.observe(event, host, found);
         self.channels.observe(event, host, found);
+        prevented::observe(event, found);
         for (key, of) in self.webshells.same_story() {
             self.incidents.join(key, of);
         }
