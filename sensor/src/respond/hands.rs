@@ -1,6 +1,8 @@
 //! How the actions of playbooks are carried out: each by the function that the command of that
 //! name calls, with the same precautions and the same answer.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +14,9 @@ use super::firewall::order::{How, Isolation, Scope};
 use super::firewall::target::Target;
 use super::outbox::Outbox;
 use super::playbook::{Action, Mode, Playbook, Run, Set};
+use super::process::proc::Stat;
 use super::process::{self, Options, Protected, Signal};
+use super::quarantine;
 use super::responder::{Order, report};
 use super::run;
 use crate::event::Event;
@@ -94,7 +98,17 @@ impl Hands {
             Action::Freeze => {
                 process::freeze(&processes(action, order), &self.options(cause, dry_run))
             }
-            Action::Quarantine => failed(&cause, action, &target, "QUARANTINE"),
+            Action::Quarantine => {
+                let Cause { origin, by, reason } = cause;
+                let options = quarantine::Options {
+                    origin,
+                    by,
+                    reason,
+                    dry_run,
+                    state: self.state.clone(),
+                };
+                quarantine::put(&file(&target, order), &options)
+            }
         }
     }
 
@@ -198,6 +212,27 @@ fn processes(action: &Action, order: &Order) -> process::Target {
     process::Target {
         processes: about.into_iter().chain(others).collect(),
         tree,
+    }
+}
+
+/// The file of an alert, as its process saw it: where that has other mounts than we have, through
+/// a process that does and is still there.
+fn file(path: &str, order: &Order) -> quarantine::File {
+    let about = order.event.process.as_ref();
+    let ours = fs::metadata("/proc/self/ns/mnt").map(|namespace| namespace.ino());
+    let elsewhere = about.filter(|process| {
+        let mounts = u64::from(process.namespaces.mnt);
+        mounts != 0 && ours.as_ref().is_ok_and(|ours| *ours != mounts)
+    });
+    let is_there = |key: &ProcessKey| Stat::of(key.pid).is_ok_and(|stat| stat.key == *key);
+    let seen_by = elsewhere.map(|process| {
+        let parent = process.parent.as_ref().map(|parent| parent.key);
+        let mut family = [Some(process.key), parent].into_iter().flatten();
+        family.find(is_there).unwrap_or(process.key)
+    });
+    quarantine::File {
+        path: path.into(),
+        seen_by,
     }
 }
 
