@@ -20,6 +20,7 @@ use crate::event::process::Process;
 use crate::event::response::{Origin, Outcome, Response};
 use crate::event::{Action, Event, Stamp};
 use crate::export::writer::{Writer, Written};
+use crate::priority;
 use crate::probe::account::Account;
 use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
 use crate::probe::filters::{FilterError, Filters, Rules};
@@ -118,6 +119,7 @@ impl<W: Write> Pipeline<W> {
 
     /// Works until `stop` is set and the queues are empty, or nobody reads the output.
     pub fn run(mut self, stop: &AtomicBool) {
+        priority::comes(priority::EARLY);
         if let Some(detector) = &self.engine.detector {
             detector.wakes_this_thread();
         }
