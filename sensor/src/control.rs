@@ -119,6 +119,19 @@ impl Instance {
     }
 }
 
+/// Pid of the sensor that runs with this runtime directory, if one does: it holds the lock.
+#[must_use]
+pub fn running(directory: &Path) -> Option<u32> {
+    let lock = File::open(directory.join("lock")).ok()?;
+    // SAFETY: the descriptor is open; no memory is passed. Closing it gives the lock back.
+    if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } == 0 {
+        return None;
+    }
+    let mut text = String::new();
+    (&lock).take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
 impl Drop for Instance {
     fn drop(&mut self) {
         let _ = fs::remove_file(socket_path(&self.directory));

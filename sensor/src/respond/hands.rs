@@ -98,17 +98,7 @@ impl Hands {
             Action::Freeze => {
                 process::freeze(&processes(action, order), &self.options(cause, dry_run))
             }
-            Action::Quarantine => {
-                let Cause { origin, by, reason } = cause;
-                let options = quarantine::Options {
-                    origin,
-                    by,
-                    reason,
-                    dry_run,
-                    state: self.state.clone(),
-                };
-                quarantine::put(&file(&target, order), &options)
-            }
+            Action::Quarantine => self.quarantine(&file(&target, order), cause, dry_run),
         }
     }
 
@@ -158,6 +148,18 @@ impl Hands {
             protected: Arc::clone(&self.protected),
             state: self.state.clone(),
         }
+    }
+
+    fn quarantine(&self, file: &quarantine::File, cause: Cause, dry_run: bool) -> Response {
+        let Cause { origin, by, reason } = cause;
+        let options = quarantine::Options {
+            origin,
+            by,
+            reason,
+            dry_run,
+            state: self.state.clone(),
+        };
+        quarantine::put(file, &options)
     }
 
     fn isolate(&mut self, playbook: &Playbook, cause: Cause, dry_run: bool) -> Response {
