@@ -93,7 +93,13 @@ impl Hands {
                 response
             }
             Action::Kill | Action::KillTree | Action::KillIncident => {
-                process::kill(&processes(action, order), &self.options(cause, dry_run))
+                let target = processes(action, order);
+                let mut response = process::kill(&target, &self.options(cause, dry_run));
+                // Another playbook, or the end of its connection, was quicker: that is no failure.
+                if response.outcome == Outcome::Failed && target.processes.iter().all(has_ended) {
+                    response.outcome = Outcome::Done;
+                }
+                response
             }
             Action::Freeze => {
                 process::freeze(&processes(action, order), &self.options(cause, dry_run))
@@ -217,6 +223,13 @@ fn processes(action: &Action, order: &Order) -> process::Target {
     }
 }
 
+/// Whether a process runs no more, whether or not somebody has waited for it.
+fn has_ended(key: &ProcessKey) -> bool {
+    Stat::of(key.pid).map_or(true, |stat| {
+        stat.key != *key || matches!(stat.state, 'Z' | 'X')
+    })
+}
+
 /// The file of an alert, as its process saw it: where that has other mounts than we have, through
 /// a process that does and is still there.
 fn file(path: &str, order: &Order) -> quarantine::File {
@@ -226,11 +239,10 @@ fn file(path: &str, order: &Order) -> quarantine::File {
         let mounts = u64::from(process.namespaces.mnt);
         mounts != 0 && ours.as_ref().is_ok_and(|ours| *ours != mounts)
     });
-    let is_there = |key: &ProcessKey| Stat::of(key.pid).is_ok_and(|stat| stat.key == *key);
     let seen_by = elsewhere.map(|process| {
         let parent = process.parent.as_ref().map(|parent| parent.key);
         let mut family = [Some(process.key), parent].into_iter().flatten();
-        family.find(is_there).unwrap_or(process.key)
+        family.find(|key| !has_ended(key)).unwrap_or(process.key)
     });
     quarantine::File {
         path: path.into(),
