@@ -2,7 +2,7 @@
 //! binary only calls [`cli::main`].
 //!
 //! Data flows one way, and a room imports only rooms to its left:
-//! `probe` → `event` → `track` → `detect` → `export`, and `content` beside `track`; `engine` joins
+//! `probe` → `event` → `track` → `detect` → `export`, `content` and `intelligence` beside `track`; `engine` joins
 //! the last three, `pipeline` and `replay` feed it, `cli` starts them.
 
 pub mod cli;
@@ -16,6 +16,7 @@ pub mod engine;
 pub mod event;
 pub mod export;
 pub mod glance;
+pub mod intelligence;
 #[cfg(test)]
 mod page;
 pub mod pipeline;
