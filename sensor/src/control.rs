@@ -168,6 +168,12 @@ impl Control {
                 Ok(report) => serde_json::to_string(&report)?,
                 Err(error) => serde_json::json!({ "error": error.to_string() }).to_string(),
             },
+            request if request.split(' ').next() == Some("intelligence") => {
+                match self.status.intelligence.get() {
+                    Some(intelligence) => intelligence.answer(request).to_string(),
+                    None => r#"{"error":"this sensor runs without detection"}"#.to_owned(),
+                }
+            }
             other => {
                 serde_json::json!({ "error": format!("unknown request {other:?}") }).to_string()
             }

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod content;
 pub mod control;
+pub mod decoy;
 pub mod detached;
 pub mod detect;
 pub mod drill;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::content::scanner::{Counters, Counts};
 use crate::event::health::Verdict;
+use crate::intelligence::Intelligence;
 use crate::probe::account::{Account, KernelSide, UserSide};
 use crate::probe::load::Served;
 use crate::probe::programs::{Programs, Runs};
@@ -71,6 +72,10 @@ pub struct Status {
     pub alerts: AtomicU64,
     /// The account of scanned files, where files are scanned.
     pub content: OnceLock<Arc<Counters>>,
+    /// Lists of what is hostile, where there is detection.
+    pub intelligence: OnceLock<Intelligence>,
+    /// Decoy ports that could not be opened, and why.
+    pub closed_decoys: OnceLock<Vec<String>>,
     /// Nobody reads the output any more.
     pub output_closed: AtomicBool,
 }
@@ -123,6 +128,8 @@ impl Status {
             processes_forgotten: AtomicU64::new(0),
             alerts: AtomicU64::new(0),
             content: OnceLock::new(),
+            intelligence: OnceLock::new(),
+            closed_decoys: OnceLock::new(),
             output_closed: AtomicBool::new(false),
         }
     }
@@ -148,11 +155,16 @@ impl Status {
         } else if served < self.services.len()
             || account.lost() + account.malformed + account.unwritten > 0
             || !account.skipped.is_empty()
+            || !self.closed_decoys().is_empty()
         {
             Verdict::Degraded
         } else {
             Verdict::Healthy
         }
+    }
+
+    fn closed_decoys(&self) -> &[String] {
+        self.closed_decoys.get().map_or(&[], Vec::as_slice)
     }
 
     /// One sentence on what is served how.
@@ -180,6 +192,10 @@ impl Status {
         }
         if !unseen.is_empty() {
             text.push_str(&format!("; not seen: {unseen}"));
+        }
+        if !self.closed_decoys().is_empty() {
+            let closed = self.closed_decoys().join(", ");
+            text.push_str(&format!("; decoy ports that are not open: {closed}"));
         }
         text
     }

@@ -5,6 +5,7 @@
 
 pub mod doctor;
 pub mod drill;
+pub mod intelligence;
 pub mod replay;
 pub mod rules;
 pub mod run;
@@ -39,6 +40,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Ask the running sensor how it is.
     Status(status::Arguments),
+    /// Say which lists of hostile addresses, names and files are in use, and what is on them.
+    Intelligence(intelligence::Arguments),
     /// Look for what YARA rules describe in files and directories.
     Scan(scan::Arguments),
     /// What `sensor run` and `sensor scan` start to look into files.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Drill(arguments) => drill::run(&arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Intelligence(arguments) => intelligence::run(&arguments),
         Command::Rules(arguments) => rules::run(arguments),
         Command::Scan(arguments) => scan::run(&arguments),
         Command::ContentScanner => scan::helper(),

@@ -14,11 +14,14 @@ use super::{Failure, OK};
 use crate::config::Config;
 use crate::content::scanner::Renewer;
 use crate::control::{Control, Instance};
+use crate::decoy::ports::Ports;
+use crate::decoy::{self, Decoys};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
 use crate::event::alert::ALERT;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
+use crate::intelligence::Intelligence;
 use crate::pipeline::{Pipeline, Renewal};
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::filters::Filters;
@@ -173,7 +176,7 @@ fn watch(
     instance: Instance,
     mut loaded: Loaded,
 ) -> anyhow::Result<u8> {
-    let filters = Filters::new(&mut loaded.ebpf, config.files.rules()?)?;
+    let filters = Filters::new(&mut loaded.ebpf, config.file_rules()?)?;
     let mut take = |name| {
         loaded
             .ebpf
@@ -218,6 +221,12 @@ fn watch(
         }
         _ => None,
     };
+    let intelligence = detector
+        .as_mut()
+        .and_then(|detector| intelligence(config, detector, &status));
+    if let Some(detector) = &mut detector {
+        decoys(config, detector, &status)?;
+    }
     let pipeline = Pipeline::new(
         consumer,
         random(),
@@ -241,6 +250,7 @@ fn watch(
         path: reload,
         renew,
         content,
+        intelligence,
         kinds,
         pipeline: pipeline.thread().clone(),
     };
@@ -304,6 +314,51 @@ fn detector(config: &Config, kinds: &Kinds, keeper: Option<&Keeper>) -> Detector
     detector
 }
 
+/// Lists of what is hostile, if they can be kept; also without any, since there may be some later.
+fn intelligence(config: &Config, detector: &mut Detector, status: &Status) -> Option<Intelligence> {
+    let started = config
+        .sources()
+        .map_err(anyhow::Error::from)
+        .and_then(|sources| Ok(Intelligence::start(sources, &config.state_directory, None)?));
+    match started {
+        Ok(intelligence) => {
+            detector.look_for(intelligence.reader());
+            let _ = status.intelligence.set(intelligence.clone());
+            Some(intelligence)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "there is no threat intelligence; choose another --state-directory");
+            None
+        }
+    }
+}
+
+/// Lays out decoys, and has them watched. What cannot be laid out is said.
+fn decoys(config: &Config, detector: &mut Detector, status: &Status) -> anyhow::Result<()> {
+    let decoys = config.decoys()?;
+    make_decoys(&decoys);
+    let ports = Ports::open(&decoys)?;
+    let closed = ports.closed.iter().map(|(port, error)| {
+        let port = format!("{}:{}", port.transport.name(), port.at);
+        tracing::warn!(port, %error, "a decoy port cannot be opened");
+        format!("{port} ({error})")
+    });
+    let _ = status.closed_decoys.set(closed.collect());
+    detector.watch_decoys(&decoys, Some(ports));
+    Ok(())
+}
+
+/// Makes the decoy files that are not there, if that is wanted.
+fn make_decoys(decoys: &Decoys) {
+    for path in decoys.files.iter().filter(|_| decoys.create_files) {
+        match decoy::files::lay_out(Path::new(&**path)) {
+            Ok(true) => tracing::info!(path, "a decoy was laid out"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(path, %error, "a decoy cannot be laid out"),
+        }
+    }
+}
+
 /// What earlier runs learned, and where this one has it kept.
 fn recall(detector: &mut Detector, keeper: &Keeper) -> anyhow::Result<()> {
     Ok(detector.remember(keeper.memory("services")?)?)
@@ -326,6 +381,7 @@ struct Reload {
     path: Option<PathBuf>,
     renew: mpsc::Sender<Renewal>,
     content: Option<Renewer>,
+    intelligence: Option<Intelligence>,
     kinds: Kinds,
     pipeline: thread::Thread,
 }
@@ -337,7 +393,7 @@ impl Reload {
             return tracing::warn!("SIGHUP, but there is no --config to read again");
         };
         let config = Config::load(path).and_then(|config| {
-            let files = config.files.rules()?;
+            let files = config.file_rules()?;
             Ok((config, files))
         });
         match config {
@@ -347,6 +403,8 @@ impl Reload {
                 if config.detection {
                     self.renew_rules(&config);
                     self.renew_content(&config);
+                    self.renew_intelligence(&config);
+                    self.renew_decoys(&config);
                 }
             }
             Err(error) => {
@@ -362,6 +420,22 @@ impl Reload {
             Some(renewer) if config.content.enabled => renewer.renew(config.content.settings()),
             None if !config.content.enabled => {}
             _ => tracing::warn!("content.enabled takes a new start of the sensor to change"),
+        }
+    }
+
+    fn renew_intelligence(&self, config: &Config) {
+        if let (Some(intelligence), Ok(sources)) = (&self.intelligence, config.sources())
+            && !intelligence.renew(sources)
+        {
+            tracing::error!("too many changes at once; the old lists stay in force");
+        }
+    }
+
+    /// Ports stay as they are until the next start.
+    fn renew_decoys(&self, config: &Config) {
+        if let Ok(decoys) = config.decoys() {
+            make_decoys(&decoys);
+            drop(self.renew.send(Renewal::Decoys(decoys)));
         }
     }
 

@@ -186,7 +186,9 @@ impl Adding<'_> {
     }
 
     fn blocks(&self, confidence: u8) -> bool {
-        self.source.block_from.is_some_and(|least| confidence >= least)
+        self.source
+            .block_from
+            .is_some_and(|least| confidence >= least)
     }
 
     fn add(&mut self, subject: &Subject, notes: &mut Notes) {
@@ -233,6 +235,8 @@ impl Notes {
                 })
             });
         }
-        *self.plain.get_or_insert_with(|| builder.note(self.note.clone()))
+        *self
+            .plain
+            .get_or_insert_with(|| builder.note(self.note.clone()))
     }
 }

@@ -92,7 +92,11 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_done() {
-        let old = store(&[("192.0.2.1", 10), ("192.0.2.2", 10), ("198.51.100.0/24", 10)]);
+        let old = store(&[
+            ("192.0.2.1", 10),
+            ("192.0.2.2", 10),
+            ("198.51.100.0/24", 10),
+        ]);
         let new = store(&[("192.0.2.1", 10), ("192.0.2.2", 20), ("2001:db8::/32", 5)]);
         let change = Change::between(&old, &new);
         let mut add: Vec<_> = change
@@ -101,7 +105,13 @@ mod tests {
             .map(|block| (block.network.to_string(), block.until))
             .collect();
         add.sort();
-        assert_eq!(add, [("192.0.2.2".to_owned(), 20), ("2001:db8::/32".to_owned(), 5)]);
+        assert_eq!(
+            add,
+            [
+                ("192.0.2.2".to_owned(), 20),
+                ("2001:db8::/32".to_owned(), 5)
+            ]
+        );
         let remove: Vec<_> = change.remove.iter().map(Network::to_string).collect();
         assert_eq!(remove, ["198.51.100.0/24"]);
         assert!(Change::between(&new, &new).is_empty());

@@ -95,14 +95,18 @@ impl Cache {
     /// # Errors
     /// When they cannot be written.
     pub fn add(&self, name: &str, records: &[Record], meta: &Meta) -> io::Result<()> {
-        let file = OpenOptions::new().append(true).open(self.path(name, "copy"))?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(self.path(name, "copy"))?;
         let mut file = BufWriter::new(file);
         // If the last line broke off, it ends here, and only it is lost.
         file.write_all(b"\n")?;
         for record in records {
             write_record(&mut file, record)?;
         }
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        file.into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()?;
         self.account(name, meta)
     }
 
@@ -148,7 +152,10 @@ impl Fresh<'_> {
     /// # Errors
     /// When that fails; the old one is then still there.
     pub fn keep(self, meta: &Meta) -> io::Result<()> {
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let file = self
+            .file
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
         let from = self.cache.path(&self.name, "new");
         fs::rename(from, self.cache.path(&self.name, "copy"))?;
@@ -169,7 +176,12 @@ pub fn records(from: &mut BufReader<File>, take: &mut dyn FnMut(Record)) -> io::
     let mut line = Vec::new();
     loop {
         line.clear();
-        if from.by_ref().take(RECORD_MAX).read_until(b'\n', &mut line)? == 0 {
+        if from
+            .by_ref()
+            .take(RECORD_MAX)
+            .read_until(b'\n', &mut line)?
+            == 0
+        {
             return Ok(());
         }
         if let Ok(record) = serde_json::from_slice(&line) {
@@ -198,7 +210,10 @@ mod tests {
 
     fn ids(cache: &Cache) -> Vec<String> {
         let mut ids = Vec::new();
-        records(&mut cache.open("x").unwrap(), &mut |record| ids.push(record.id.into())).unwrap();
+        records(&mut cache.open("x").unwrap(), &mut |record| {
+            ids.push(record.id.into())
+        })
+        .unwrap();
         ids
     }
 
@@ -220,7 +235,10 @@ mod tests {
         drop(broken);
         cache.add("x", &[record("b", 2)], &meta).unwrap();
         assert_eq!(ids(&cache), ["a", "b"]);
-        let mut copy = OpenOptions::new().append(true).open(cache.path("x", "copy")).unwrap();
+        let mut copy = OpenOptions::new()
+            .append(true)
+            .open(cache.path("x", "copy"))
+            .unwrap();
         copy.write_all(b"{\"id\":\"brok").unwrap();
         cache.add("x", &[record("c", 3)], &meta).unwrap();
         assert_eq!(ids(&cache), ["a", "b", "c"]);

@@ -79,7 +79,8 @@ pub fn fetch(source: &Source, cache: &Cache, now: u64) -> Result<(), FetchError>
             let mut fresh = cache.replace(&source.name)?;
             let mut written = Ok(());
             let mut take = |object| keep(object, |record| fresh.record(record), &mut written);
-            stix::read(&document, &mut take).map_err(|source| FetchError::Stix { location, source })?;
+            stix::read(&document, &mut take)
+                .map_err(|source| FetchError::Stix { location, source })?;
             written?;
             Ok(fresh.keep(&meta)?)
         }
@@ -121,7 +122,9 @@ fn fetch_list(
         }
         Place::Web(url) => {
             let client = Client::new(&source.access, url)?;
-            client.get(url, &[], "text/plain, */*")?.copy(LIST_MAX, fresh.file())?;
+            client
+                .get(url, &[], "text/plain, */*")?
+                .copy(LIST_MAX, fresh.file())?;
         }
     }
     let (mut is_indicator, mut is_nothing) = (false, false);

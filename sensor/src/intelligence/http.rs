@@ -18,12 +18,6 @@ use ureq::{Agent, Proxy};
 
 use super::resolve::Direct;
 
-/// How long a server may take to be connected to.
-const CONNECT: Duration = Duration::from_secs(15);
-/// And to begin its answer.
-const ANSWER: Duration = Duration::from_secs(60);
-/// And from the first to the last of it, however slowly it goes on.
-const WHOLE: Duration = Duration::from_secs(300);
 /// Other addresses that an answer may send us to, one after the other.
 const REDIRECTS_MAX: u32 = 3;
 /// Longest secret, in bytes.
@@ -122,6 +116,27 @@ pub struct Access {
     pub proxy: Option<String>,
 }
 
+/// How long a server may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// To be connected to.
+    pub connect: Duration,
+    /// To begin its answer.
+    pub answer: Duration,
+    /// For all of it, however slowly it goes on.
+    pub whole: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(15),
+            answer: Duration::from_secs(60),
+            whole: Duration::from_secs(300),
+        }
+    }
+}
+
 /// Asks one server.
 pub struct Client {
     agent: Agent,
@@ -150,6 +165,18 @@ impl Client {
     /// # Errors
     /// When one of them cannot be used, or credentials would go over the network in the clear.
     pub fn new(access: &Access, url: &str) -> Result<Self, HttpError> {
+        Self::with_patience(access, url, Patience::default())
+    }
+
+    /// The same, with other bounds in time.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_patience(
+        access: &Access,
+        url: &str,
+        patience: Patience,
+    ) -> Result<Self, HttpError> {
         let is_secure = is_secure(url)?;
         if access.secret.is_some() && !is_secure && !is_here(url) {
             return Err(HttpError::Insecure(url.to_owned()));
@@ -165,9 +192,9 @@ impl Client {
             .https_only(is_secure)
             .proxy(proxy.transpose()?)
             .max_redirects(REDIRECTS_MAX)
-            .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(ANSWER))
-            .timeout_global(Some(WHOLE))
+            .timeout_connect(Some(patience.connect))
+            .timeout_recv_response(Some(patience.answer))
+            .timeout_global(Some(patience.whole))
             .user_agent(concat!("sensor/", env!("CARGO_PKG_VERSION")));
         if is_secure {
             config = config.tls_config(tls(access)?);
@@ -306,7 +333,8 @@ fn is_here(url: &str) -> bool {
     let uri: Option<Uri> = url.parse().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    bare.parse::<std::net::IpAddr>()
+        .is_ok_and(|address| address.is_loopback())
 }
 
 /// An address without what stands before the host.
@@ -384,7 +412,9 @@ fn read(path: &Path) -> Result<String, HttpError> {
     };
     let mut text = String::new();
     let file = fs::File::open(path).map_err(fail)?;
-    file.take(SECRET_MAX).read_to_string(&mut text).map_err(fail)?;
+    file.take(SECRET_MAX)
+        .read_to_string(&mut text)
+        .map_err(fail)?;
     Ok(text)
 }
 
@@ -414,8 +444,13 @@ mod tests {
             authorities: Some(path),
             ..Access::default()
         };
-        let message = Client::new(&access, "https://feed.example/").unwrap_err().to_string();
-        assert!(message.contains("ca.pem") && message.contains("no certificate"), "{message}");
+        let message = Client::new(&access, "https://feed.example/")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("ca.pem") && message.contains("no certificate"),
+            "{message}"
+        );
     }
 
     #[test]

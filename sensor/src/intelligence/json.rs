@@ -128,7 +128,11 @@ impl<'de> Visitor<'de> for Keep {
 
     fn visit_str<E>(self, text: &str) -> Result<Json, E> {
         let fits = text.len() <= TEXT_MAX;
-        Ok(if fits { Json::Text(text.to_owned()) } else { Json::Other })
+        Ok(if fits {
+            Json::Text(text.to_owned())
+        } else {
+            Json::Other
+        })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {

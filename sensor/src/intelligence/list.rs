@@ -57,7 +57,9 @@ fn pass_over(from: &mut impl BufRead) -> io::Result<()> {
 fn say(line: &str, take: &mut dyn FnMut(Line)) {
     // A byte order mark, as some editors put one in front.
     let line = line.trim_start_matches('\u{feff}').trim();
-    let is_comment = ["#", ";", "//", "!"].iter().any(|mark| line.starts_with(mark));
+    let is_comment = ["#", ";", "//", "!"]
+        .iter()
+        .any(|mark| line.starts_with(mark));
     if line.is_empty() || is_comment {
         return;
     }
@@ -105,8 +107,16 @@ mod tests {
         assert_eq!(
             all(text.as_bytes()),
             [
-                "192.0.2.1", "198.51.100.0/24", "192.0.2.2", "192.0.2.3", "evil.example",
-                "ads.example", "tracker.example", "127.0.0.1", "a.example", "Unknown",
+                "192.0.2.1",
+                "198.51.100.0/24",
+                "192.0.2.2",
+                "192.0.2.3",
+                "evil.example",
+                "ads.example",
+                "tracker.example",
+                "127.0.0.1",
+                "a.example",
+                "Unknown",
             ]
         );
         assert_eq!(all(b"\xff\xfe\n192.0.2.1"), ["Unknown", "192.0.2.1"]);

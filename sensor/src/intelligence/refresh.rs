@@ -29,6 +29,8 @@ const COMMANDS_MAX: usize = 16;
 const BACK_OFF: Duration = Duration::from_secs(30);
 /// Doublings of it.
 const DOUBLINGS_MAX: u32 = 10;
+/// Characters of an error that are kept.
+const ERROR_MAX: usize = 1_024;
 /// Longest sleep.
 const NAP: Duration = Duration::from_secs(3_600);
 
@@ -170,6 +172,24 @@ impl Intelligence {
         report
     }
 
+    /// What is answered to a request: `intelligence`, `intelligence refresh`, `intelligence check
+    /// INDICATOR`.
+    #[must_use]
+    pub fn answer(&self, request: &str) -> serde_json::Value {
+        let error = |why: String| serde_json::json!({ "error": why });
+        let mut words = request.splitn(3, ' ').skip(1);
+        let answer = match (words.next(), words.next()) {
+            (None, None) => serde_json::to_value(self.report()),
+            (Some("refresh"), None) => Ok(serde_json::json!({ "started": self.refresh() })),
+            (Some("check"), Some(text)) => match self.check(text) {
+                Ok(checked) => serde_json::to_value(checked),
+                Err(why) => return error(why),
+            },
+            _ => return error(format!("unknown request {request:?}")),
+        };
+        answer.unwrap_or_else(|why| error(why.to_string()))
+    }
+
     /// What is known of an indicator.
     ///
     /// # Errors
@@ -240,8 +260,10 @@ impl Worker {
     fn set(&mut self, sources: Vec<Source>) {
         let begin = Instant::now();
         let due = |source: &Source| {
-            let is_here = matches!(&source.from,
-                From::List(Place::File(_)) | From::Stix(Place::File(_)));
+            let is_here = matches!(
+                &source.from,
+                From::List(Place::File(_)) | From::Stix(Place::File(_))
+            );
             let meta = self.cache.meta(&source.name, &source.from.location());
             let age = meta.map(|meta| Duration::from_secs(now().saturating_sub(meta.fetched)));
             match age {
@@ -347,7 +369,7 @@ impl List {
         let wait = jittered(wait.min(self.source.every)).max(asked.unwrap_or_default());
         self.due = Instant::now() + wait;
         self.failures = self.failures.saturating_add(1);
-        self.error = Some(error.to_string());
+        self.error = Some(error.to_string().chars().take(ERROR_MAX).collect());
     }
 }
 

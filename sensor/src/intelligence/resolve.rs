@@ -41,7 +41,11 @@ impl Resolver for Direct {
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
-        let standard = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let standard = if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
         let port = uri.port_u16().unwrap_or(standard);
         let mut found = self.empty();
         for address in addresses(host).into_iter().take(ADDRESSES_MAX) {
@@ -61,7 +65,10 @@ pub fn addresses(host: &str) -> Vec<IpAddr> {
     if let Ok(address) = bare.parse() {
         return vec![address];
     }
-    let known = in_hosts(&std::fs::read_to_string("/etc/hosts").unwrap_or_default(), host);
+    let known = in_hosts(
+        &std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
+        host,
+    );
     if !known.is_empty() {
         return known;
     }
@@ -86,7 +93,9 @@ fn in_hosts(text: &str, host: &str) -> Vec<IpAddr> {
     let of_line = |line: &str| {
         let mut words = line.split('#').next()?.split_whitespace();
         let address = words.next()?.parse().ok()?;
-        words.any(|name| name.eq_ignore_ascii_case(host)).then_some(address)
+        words
+            .any(|name| name.eq_ignore_ascii_case(host))
+            .then_some(address)
     };
     text.lines().filter_map(of_line).collect()
 }
@@ -139,7 +148,9 @@ fn question(id: u16, host: &str, kind: u16) -> Option<Vec<u8>> {
     // Recursion desired, one question.
     message.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     for label in host.trim_end_matches('.').split('.') {
-        let length = u8::try_from(label.len()).ok().filter(|length| (1..64).contains(length))?;
+        let length = u8::try_from(label.len())
+            .ok()
+            .filter(|length| (1..64).contains(length))?;
         message.push(length);
         message.extend(label.bytes());
     }
@@ -158,9 +169,16 @@ mod tests {
     fn hosts_and_name_servers_are_read_as_the_c_library_does() {
         let hosts = "127.0.0.1 localhost\n192.0.2.7 Taxii.example feed # old\n#192.0.2.8 feed\n2001:db8::7 feed\n";
         let found = in_hosts(hosts, "feed");
-        assert_eq!(found, ["192.0.2.7".parse::<IpAddr>().unwrap(), "2001:db8::7".parse().unwrap()]);
+        assert_eq!(
+            found,
+            [
+                "192.0.2.7".parse::<IpAddr>().unwrap(),
+                "2001:db8::7".parse().unwrap()
+            ]
+        );
         assert_eq!(in_hosts(hosts, "taxii.EXAMPLE").len(), 1);
-        let text = "search x\nnameserver 192.0.2.53\noptions y\nnameserver 2001:db8::53\nnameserver bad\n";
+        let text =
+            "search x\nnameserver 192.0.2.53\noptions y\nnameserver 2001:db8::53\nnameserver bad\n";
         assert_eq!(servers(text).len(), 2);
         assert_eq!(servers(""), [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
         assert_eq!(addresses("[::1]"), ["::1".parse::<IpAddr>().unwrap()]);
@@ -170,7 +188,10 @@ mod tests {
     fn a_question_is_what_the_decoder_reads() {
         let message = dns::parse(&question(7, "feed.example", AAAA).unwrap()).unwrap();
         let question_read = message.questions.first().unwrap();
-        assert_eq!((message.id, &*question_read.name, question_read.qtype), (7, "feed.example", AAAA));
+        assert_eq!(
+            (message.id, &*question_read.name, question_read.qtype),
+            (7, "feed.example", AAAA)
+        );
         assert_eq!(question(7, "a..b", A), None);
         assert_eq!(question(7, &"a".repeat(64), A), None);
     }

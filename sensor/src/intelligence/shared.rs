@@ -86,6 +86,11 @@ mod tests {
         });
         builder.add(&Subject::parse("192.0.2.1").unwrap(), note);
         shared.publish(Arc::new(builder.finish()));
-        assert!(reader.store().address("192.0.2.1".parse().unwrap(), 1).is_some());
+        assert!(
+            reader
+                .store()
+                .address("192.0.2.1".parse().unwrap(), 1)
+                .is_some()
+        );
     }
 }

@@ -172,7 +172,9 @@ impl Options {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         if !is_name {
-            return Err(named("name must be letters, digits, - _ . and at most 64 of them"));
+            return Err(named(
+                "name must be letters, digits, - _ . and at most 64 of them",
+            ));
         }
         for (key, value) in [
             ("confidence", self.confidence),
@@ -186,7 +188,9 @@ impl Options {
             return Err(named("every_minutes is 1 to 525600, valid_days 1 to 3650"));
         }
         if let Some(technique) = self.technique.as_deref().filter(|id| !is_technique(id)) {
-            return Err(named(&format!("technique = {technique:?} is none; try T1071.001")));
+            return Err(named(&format!(
+                "technique = {technique:?} is none; try T1071.001"
+            )));
         }
         Ok(Source {
             name: self.name.as_str().into(),
@@ -234,9 +238,10 @@ impl Options {
             return Err("username needs secret_file or secret_env".to_owned());
         }
         let certificate = match (&self.certificate, &self.key) {
-            (Some(certificate), key) => {
-                Some((certificate.clone(), key.as_ref().unwrap_or(certificate).clone()))
-            }
+            (Some(certificate), key) => Some((
+                certificate.clone(),
+                key.as_ref().unwrap_or(certificate).clone(),
+            )),
             (None, None) => None,
             (None, Some(_)) => return Err("key needs a certificate".to_owned()),
         };
@@ -255,10 +260,14 @@ fn place(key: &str, text: &str) -> Result<Place, String> {
         return Ok(Place::File(text.into()));
     }
     if !text.starts_with("https://") && !text.starts_with("http://") {
-        return Err(format!("{key} = {text:?} is neither a path from / nor https://…"));
+        return Err(format!(
+            "{key} = {text:?} is neither a path from / nor https://…"
+        ));
     }
     if text.contains('@') {
-        return Err(format!("{key}: credentials go into username and secret_file"));
+        return Err(format!(
+            "{key}: credentials go into username and secret_file"
+        ));
     }
     Ok(Place::Web(text.to_owned()))
 }
@@ -275,7 +284,10 @@ pub fn check(all: &[Options]) -> Result<Vec<Source>, String> {
     let mut names: Vec<&str> = sources.iter().map(|source| &*source.name).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair.first() == pair.last()) {
-        Some(pair) => Err(format!("{:?}: two lists have that name", pair.first().copied().unwrap_or_default())),
+        Some(pair) => Err(format!(
+            "{:?}: two lists have that name",
+            pair.first().copied().unwrap_or_default()
+        )),
         None => Ok(sources),
     }
 }
@@ -285,27 +297,40 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Source, String> {
-        toml::from_str::<Options>(text).map_err(|error| error.to_string())?.check()
+        toml::from_str::<Options>(text)
+            .map_err(|error| error.to_string())?
+            .check()
     }
 
     #[test]
     fn a_list_is_named_and_has_one_place() {
-        let source = read("name = 'x'\nlist = '/etc/bad'\nblock = true\nblock_confidence = 50").unwrap();
+        let source =
+            read("name = 'x'\nlist = '/etc/bad'\nblock = true\nblock_confidence = 50").unwrap();
         assert_eq!(source.from, From::List(Place::File("/etc/bad".into())));
         assert_eq!((source.block_from, source.confidence), (Some(50), 60));
-        let source = read("name = 'x'\ntaxii = 'https://t.example/api/'\ncollection = 'c1'").unwrap();
-        assert_eq!(source.from.location(), "https://t.example/api/collections/c1/objects/");
+        let source =
+            read("name = 'x'\ntaxii = 'https://t.example/api/'\ncollection = 'c1'").unwrap();
+        assert_eq!(
+            source.from.location(),
+            "https://t.example/api/collections/c1/objects/"
+        );
         for (text, complaint) in [
             ("list = '/x'", "name"),
             ("name = '../x'\nlist = '/x'", "name"),
             ("name = 'x'", "exactly one"),
             ("name = 'x'\nlist = '/x'\nstix = '/y'", "exactly one"),
             ("name = 'x'\nlist = 'bad.txt'", "path from /"),
-            ("name = 'x'\nlist = 'https://me:word@x.example/'", "secret_file"),
+            (
+                "name = 'x'\nlist = 'https://me:word@x.example/'",
+                "secret_file",
+            ),
             ("name = 'x'\ntaxii = 'https://x.example/'", "collection"),
             ("name = 'x'\ntaxii = '/x'\ncollection = 'c'", "API root"),
             ("name = 'x'\nlist = '/x'\nconfidence = 101", "0 to 100"),
-            ("name = 'x'\nlist = '/x'\nevery_minutes = 0", "every_minutes"),
+            (
+                "name = 'x'\nlist = '/x'\nevery_minutes = 0",
+                "every_minutes",
+            ),
             ("name = 'x'\nlist = '/x'\ntechnique = 'C2'", "T1071.001"),
             ("name = 'x'\nlist = '/x'\nusername = 'me'", "secret_file"),
             ("name = 'x'\nlist = '/x'\nkey = '/k'", "certificate"),
@@ -324,6 +349,10 @@ mod tests {
             ..Options::default()
         };
         assert!(check(std::slice::from_ref(&one)).is_ok());
-        assert!(check(&[one.clone(), one]).unwrap_err().contains("two lists"));
+        assert!(
+            check(&[one.clone(), one])
+                .unwrap_err()
+                .contains("two lists")
+        );
     }
 }

@@ -21,11 +21,23 @@ const NS: u64 = 1_000_000_000;
 #[derive(Debug, Error)]
 pub enum StixError {
     /// It is not JSON, or ends too early.
-    #[error("not JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error("not JSON as STIX has it: {0}")]
+    Json(String),
     /// It is JSON, and something else.
     #[error("neither a STIX bundle nor a TAXII envelope: there is no list `objects` in it")]
     NoObjects,
+}
+
+impl From<serde_json::Error> for StixError {
+    /// What is said of a text repeats it, however long it is.
+    fn from(error: serde_json::Error) -> Self {
+        let text = error.to_string();
+        if text.len() <= WORDS_MAX {
+            return Self::Json(text);
+        }
+        let (line, column) = (error.line(), error.column());
+        Self::Json(format!("{}… at line {line} column {column}", cut(&text)))
+    }
 }
 
 /// An indicator, as far as it is used; one line of a cached copy.
@@ -201,7 +213,11 @@ fn indicator(json: &Json) -> Result<Record, &'static str> {
         return Ok(record);
     }
     // The language has a name only since 2.1; before, there was one.
-    if json.get("pattern_type").text().is_some_and(|kind| kind != "stix") {
+    if json
+        .get("pattern_type")
+        .text()
+        .is_some_and(|kind| kind != "stix")
+    {
         return Err("a pattern in another language than STIX");
     }
     let until = match json.get("valid_until") {
@@ -211,7 +227,11 @@ fn indicator(json: &Json) -> Result<Record, &'static str> {
     let kinds = json.get("indicator_types").list();
     let confidence = json.get("confidence").number();
     Ok(Record {
-        pattern: json.get("pattern").text().ok_or("an indicator without a pattern")?.into(),
+        pattern: json
+            .get("pattern")
+            .text()
+            .ok_or("an indicator without a pattern")?
+            .into(),
         name: cut(json.get("name").text().unwrap_or_default()).into(),
         from: time("valid_from").ok_or("an indicator without a valid_from")? / NS,
         until: until.map(|until| until / NS),
@@ -230,23 +250,24 @@ fn technique(json: &Json) -> Option<Box<str>> {
         source.is_some_and(|source| source.starts_with("mitre-attack"))
     });
     let ids = of_attack.filter_map(|reference| reference.get("external_id").text());
-    ids.into_iter()
-        .find(|id| is_technique(id))
-        .map(Into::into)
+    ids.into_iter().find(|id| is_technique(id)).map(Into::into)
 }
 
 /// `T1071`, `T1071.001`.
 #[must_use]
 pub fn is_technique(id: &str) -> bool {
-    let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
-    id.strip_prefix('T').is_some_and(|rest| match rest.split_once('.') {
-        Some((whole, part)) => digits(whole, 4) && digits(part, 3),
-        None => digits(rest, 4),
-    })
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    id.strip_prefix('T')
+        .is_some_and(|rest| match rest.split_once('.') {
+            Some((whole, part)) => digits(whole, 4) && digits(part, 3),
+            None => digits(rest, 4),
+        })
 }
 
 fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(WORDS_MAX)).unwrap_or(text)
+    text.get(..text.floor_char_boundary(WORDS_MAX))
+        .unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -278,12 +299,18 @@ mod tests {
     #[test]
     fn what_an_indicator_says_is_honoured() {
         let plain = record("");
-        assert_eq!((plain.from, plain.until, plain.confidence), (86_400, None, None));
+        assert_eq!(
+            (plain.from, plain.until, plain.confidence),
+            (86_400, None, None)
+        );
         let full = record(
             r#","valid_until":"1970-01-03T00:00:00.5Z","confidence":85,"name":"C2","indicator_types":["malicious-activity"],"external_references":[{"source_name":"x","external_id":"T1"},{"source_name":"mitre-attack","external_id":"T1071.001"}]"#,
         );
         assert_eq!((full.until, full.confidence), (Some(2 * 86_400), Some(85)));
-        assert_eq!((&*full.name, full.technique.as_deref()), ("C2", Some("T1071.001")));
+        assert_eq!(
+            (&*full.name, full.technique.as_deref()),
+            ("C2", Some("T1071.001"))
+        );
         assert!(record(r#","indicator_types":["benign"]"#).benign);
         assert!(record(r#","revoked":true"#).revoked);
         assert_eq!(record(r#","confidence":4711"#).confidence, Some(100));
@@ -297,10 +324,25 @@ mod tests {
         ));
         assert_eq!(objects.len(), 8);
         let is_indicator = |object: &Object| matches!(object, Object::Indicator(_));
-        assert_eq!(objects.iter().filter(|object| is_indicator(object)).count(), 2);
-        assert_eq!(objects.iter().filter(|object| **object == Object::Other).count(), 1);
-        assert_eq!((envelope.more, envelope.next.as_deref()), (true, Some("n7")));
-        assert!(matches!(one(r#","pattern_type":"sigma""#), Object::Broken(_)));
+        assert_eq!(
+            objects.iter().filter(|object| is_indicator(object)).count(),
+            2
+        );
+        assert_eq!(
+            objects
+                .iter()
+                .filter(|object| **object == Object::Other)
+                .count(),
+            1
+        );
+        assert_eq!(
+            (envelope.more, envelope.next.as_deref()),
+            (true, Some("n7"))
+        );
+        assert!(matches!(
+            one(r#","pattern_type":"sigma""#),
+            Object::Broken(_)
+        ));
         assert!(matches!(one(r#","valid_until":"soon""#), Object::Broken(_)));
         assert!(matches!(one(r#","valid_from":7"#), Object::Broken(_)));
     }
@@ -310,6 +352,7 @@ mod tests {
         let say = |text: &str| read(text.as_bytes(), &mut |_| {}).unwrap_err().to_string();
         assert!(say("{}").contains("no list `objects`"));
         assert!(say("<html>").contains("not JSON"));
+        assert!(say(&format!("{:?}", "x".repeat(1 << 20))).len() < 400);
         assert!(say("[]").contains("a STIX bundle"));
         assert!(say(r#"{"objects":7}"#).contains("a list of STIX objects"));
         assert!(say(r#"{"objects":[]} more"#).contains("trailing"));

@@ -99,7 +99,10 @@ impl Network {
             }
             IpAddr::V6(address) => {
                 // All that is given out is below 2000::/3.
-                address.segments().first().is_some_and(|first| first >> 13 == 1)
+                address
+                    .segments()
+                    .first()
+                    .is_some_and(|first| first >> 13 == 1)
             }
         }
     }
@@ -221,7 +224,9 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 impl fmt::Display for FileHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.bytes()
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -260,7 +265,9 @@ impl Subject {
         if let Some(hash) = FileHash::parse(&armed) {
             return Ok(Self::File(hash));
         }
-        Domain::parse(&armed).map(Self::Domain).ok_or(Unfit::Unknown)
+        Domain::parse(&armed)
+            .map(Self::Domain)
+            .ok_or(Unfit::Unknown)
     }
 }
 
@@ -287,7 +294,10 @@ fn armed(text: &str) -> String {
 fn network(text: &str) -> Option<Result<Network, Unfit>> {
     if let Some((address, bits)) = text.split_once('/') {
         let address: IpAddr = address.parse().ok()?;
-        let network = bits.parse().ok().and_then(|bits| Network::new(address, bits));
+        let network = bits
+            .parse()
+            .ok()
+            .and_then(|bits| Network::new(address, bits));
         return Some(network.ok_or(Unfit::Unknown).and_then(narrow));
     }
     address(text).map(|address| Ok(Network::host(address)))
@@ -361,11 +371,20 @@ mod tests {
             ("*.evil.example", "*.evil.example"),
             ("evil[.]example", "evil.example"),
             ("_dmarc.evil.example", "_dmarc.evil.example"),
-            ("hxxps://evil.example:8443/a?b#c", "host of a page: evil.example"),
-            ("http://user:word@evil.example", "host of a page: evil.example"),
+            (
+                "hxxps://evil.example:8443/a?b#c",
+                "host of a page: evil.example",
+            ),
+            (
+                "http://user:word@evil.example",
+                "host of a page: evil.example",
+            ),
             ("http://192.0.2.7/x", "192.0.2.7"),
             ("http://[2001:db8::1]/x", "2001:db8::1"),
-            ("D41D8CD98F00B204E9800998ECF8427E", "d41d8cd98f00b204e9800998ecf8427e"),
+            (
+                "D41D8CD98F00B204E9800998ECF8427E",
+                "d41d8cd98f00b204e9800998ecf8427e",
+            ),
             ("0.0.0.0/0", "TooBroad"),
             ("2000::/3", "TooBroad"),
             ("192.0.2.0/33", "Unknown"),
@@ -384,7 +403,15 @@ mod tests {
             Subject::Network(network) => network.is_public(),
             other => panic!("{other}"),
         };
-        for not in ["10.1.2.3", "127.0.0.1", "100.64.1.1", "224.0.0.1", "::1", "fe80::1", "fd00::1"] {
+        for not in [
+            "10.1.2.3",
+            "127.0.0.1",
+            "100.64.1.1",
+            "224.0.0.1",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+        ] {
             assert!(!public(not), "{not}");
         }
         for is in ["192.0.2.1", "8.8.8.8", "100.128.0.1", "2001:db8::1"] {

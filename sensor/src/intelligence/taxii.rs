@@ -66,7 +66,10 @@ pub struct Polled {
 /// The address of a collection's objects below its API root.
 #[must_use]
 pub fn objects_url(root: &str, collection: &str) -> String {
-    format!("{}/collections/{collection}/objects/", root.trim_end_matches('/'))
+    format!(
+        "{}/collections/{collection}/objects/",
+        root.trim_end_matches('/')
+    )
 }
 
 /// Gives the indicators of a collection to `take`; only those added after a time, if one is given.
@@ -104,17 +107,15 @@ struct Poll<'u> {
 
 impl Poll<'_> {
     /// One page; whether there is another.
-    fn page(
-        &mut self,
-        client: &Client,
-        take: &mut dyn FnMut(Object),
-    ) -> Result<bool, TaxiiError> {
+    fn page(&mut self, client: &Client, take: &mut dyn FnMut(Object)) -> Result<bool, TaxiiError> {
         let mut query = vec![("match[type]", "indicator"), ("limit", PAGE)];
         query.extend(self.after.as_deref().map(|after| ("added_after", after)));
         query.extend(self.next.as_deref().map(|next| ("next", next)));
         let answer = client.get(self.url, &query, ACCEPT)?.of_media(MEDIA)?;
         let added_last = answer.header("x-taxii-date-added-last");
-        let added_last = added_last.filter(|text| text.len() <= TOKEN_MAX).map(str::to_owned);
+        let added_last = added_last
+            .filter(|text| text.len() <= TOKEN_MAX)
+            .map(str::to_owned);
         let document = answer.document(PAGE_MAX)?;
         self.polled.pages += 1;
         self.bytes += document.len() as u64;
@@ -134,14 +135,22 @@ impl Poll<'_> {
         if !envelope.more {
             return Ok(false);
         }
-        self.empty = if envelope.objects == 0 { self.empty + 1 } else { 0 };
+        self.empty = if envelope.objects == 0 {
+            self.empty + 1
+        } else {
+            0
+        };
         self.go_on(envelope.next, added_last)?;
         Ok(true)
     }
 
     /// With what the next page is asked for: by `next`, or by the time of the last object (TAXII
     /// 2.1, 3.5).
-    fn go_on(&mut self, next: Option<String>, added_last: Option<String>) -> Result<(), TaxiiError> {
+    fn go_on(
+        &mut self,
+        next: Option<String>,
+        added_last: Option<String>,
+    ) -> Result<(), TaxiiError> {
         let give_up = |why| TaxiiError::Endless {
             url: self.url.to_owned(),
             pages: self.polled.pages,

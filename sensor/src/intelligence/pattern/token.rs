@@ -75,9 +75,11 @@ impl<'t> Tokens<'t> {
                 self.at += 1;
                 Ok(Token::Sign(first))
             }
-            b'=' | b'!' | b'<' | b'>' => Ok(Token::Compare(
-                self.run(rest, |byte| matches!(byte, b'=' | b'!' | b'<' | b'>')),
-            )),
+            b'=' | b'!' | b'<' | b'>' => {
+                Ok(Token::Compare(self.run(rest, |byte| {
+                    matches!(byte, b'=' | b'!' | b'<' | b'>')
+                })))
+            }
             _ if is_bare(first) => Ok(Token::Bare(self.bare(rest))),
             _ => Err(self.unexpected()),
         }

@@ -38,7 +38,12 @@ fn found(store: &Store, text: &str, now: u64) -> Option<String> {
 fn the_innermost_network_that_is_listed_is_what_counts() {
     let store = store(&[
         ("wide", 50, 100, &["198.51.0.0/16", "2001:db8::/32"]),
-        ("narrow", 50, 100, &["198.51.100.0/24", "198.51.255.0/24", "2001:db8:1::/48"]),
+        (
+            "narrow",
+            50,
+            100,
+            &["198.51.100.0/24", "198.51.255.0/24", "2001:db8:1::/48"],
+        ),
         ("one", 50, 100, &["198.51.100.7"]),
     ]);
     for (address, expected) in [
@@ -79,9 +84,18 @@ fn a_name_is_listed_with_all_below_it_or_only_those() {
 
 #[test]
 fn what_has_expired_is_not_found() {
-    let store = store(&[("short", 50, 100, &["192.0.2.1"]), ("long", 50, 200, &["192.0.2.0/24"])]);
-    assert_eq!(found(&store, "192.0.2.1", 99).unwrap(), "192.0.2.1 of short");
-    assert_eq!(found(&store, "192.0.2.1", 100).unwrap(), "192.0.2.0/24 of long");
+    let store = store(&[
+        ("short", 50, 100, &["192.0.2.1"]),
+        ("long", 50, 200, &["192.0.2.0/24"]),
+    ]);
+    assert_eq!(
+        found(&store, "192.0.2.1", 99).unwrap(),
+        "192.0.2.1 of short"
+    );
+    assert_eq!(
+        found(&store, "192.0.2.1", 100).unwrap(),
+        "192.0.2.0/24 of long"
+    );
     assert_eq!(found(&store, "192.0.2.1", 200), None);
 }
 
@@ -119,7 +133,10 @@ fn only_what_is_marked_so_is_to_be_blocked() {
         .map(|(network, note)| (network.to_string(), note.until))
         .collect();
     blocks.sort();
-    assert_eq!(blocks, [("192.0.2.2".into(), 70), ("198.51.100.0/24".into(), 70)]);
+    assert_eq!(
+        blocks,
+        [("192.0.2.2".into(), 70), ("198.51.100.0/24".into(), 70)]
+    );
     for (network, note) in store.blocks() {
         assert_eq!(store.blocked_until(network), Some(note.until));
     }
@@ -179,13 +196,27 @@ fn a_million_addresses() {
     println!("built in {:?}, {} bytes", start.elapsed(), store.memory());
     let probes: Vec<IpAddr> = (0..1_000_000).map(|_| IpAddr::V4(next().into())).collect();
     let start = Instant::now();
-    let hits = probes.iter().filter(|probe| store.address(**probe, 1).is_some()).count();
-    println!("1,000,000 look-ups of strangers in {:?} ({hits} listed)", start.elapsed());
+    let hits = probes
+        .iter()
+        .filter(|probe| store.address(**probe, 1).is_some())
+        .count();
+    println!(
+        "1,000,000 look-ups of strangers in {:?} ({hits} listed)",
+        start.elapsed()
+    );
     let listed: Vec<IpAddr> = text.lines().map(|line| line.parse().unwrap()).collect();
     let start = Instant::now();
-    let hits = listed.iter().filter(|probe| store.address(**probe, 1).is_some()).count();
-    println!("1,000,000 look-ups of listed ones in {:?} ({hits} listed)", start.elapsed());
-    let names: Vec<String> = (0..100_000).map(|n| format!("host{n}.some.zone.example")).collect();
+    let hits = listed
+        .iter()
+        .filter(|probe| store.address(**probe, 1).is_some())
+        .count();
+    println!(
+        "1,000,000 look-ups of listed ones in {:?} ({hits} listed)",
+        start.elapsed()
+    );
+    let names: Vec<String> = (0..100_000)
+        .map(|n| format!("host{n}.some.zone.example"))
+        .collect();
     let mut builder = Builder::default();
     let id = builder.note(note("names", 50, u64::MAX, false));
     for n in 0..1_000_000 {
@@ -194,6 +225,12 @@ fn a_million_addresses() {
     let store = builder.finish();
     println!("a million names take {} bytes", store.memory());
     let start = Instant::now();
-    let hits = names.iter().filter(|name| store.domain(name, 1).is_some()).count();
-    println!("100,000 look-ups of names in {:?} ({hits} listed)", start.elapsed());
+    let hits = names
+        .iter()
+        .filter(|name| store.domain(name, 1).is_some())
+        .count();
+    println!(
+        "100,000 look-ups of names in {:?} ({hits} listed)",
+        start.elapsed()
+    );
 }
