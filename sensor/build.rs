@@ -1,5 +1,5 @@
-//! Builds `sensor-ebpf` for the BPF target and leaves the object in `OUT_DIR`, where
-//! `probe` embeds it. What toolchain to use is decided by `cargo xtask setup`, which writes
+//! Builds `sensor-ebpf` for the BPF target and leaves its two objects in `OUT_DIR`, where `probe`
+//! and `respond` embed them. What toolchain to use is decided by `cargo xtask setup`, which writes
 //! its answer to `target/ebpf-toolchain.env`; without that file the build says what to do.
 
 use std::env;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 fn build() -> Result<()> {
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let root = manifest.parent().ok_or("no workspace root")?.to_path_buf();
-    let out = PathBuf::from(env::var("OUT_DIR")?).join("sensor-ebpf.o");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
 
     for dir in [
         "sensor-ebpf/src",
@@ -34,15 +34,24 @@ fn build() -> Result<()> {
     ] {
         println!("cargo::rerun-if-changed={}", root.join(dir).display());
     }
-    embed_rules(&root.join("rules"), &out.with_file_name("rules.rs"))?;
-    embed_yara(&root.join("rules/yara"), &out.with_file_name("yara.rs"))?;
+    embed_rules(&root.join("rules"), &out.join("rules.rs"))?;
+    embed_yara(&root.join("rules/yara"), &out.join("yara.rs"))?;
     let choice = root.join("target/ebpf-toolchain.env");
     println!("cargo::rerun-if-changed={}", choice.display());
 
     let toolchain = Toolchain::read(&choice)?;
-    let built = build_object(&root, &toolchain)?;
-    strip(&toolchain, &built, &out)
+    let built = build_objects(&root, &toolchain)?;
+    for (program, object) in OBJECTS {
+        strip(&toolchain, &built.join(program), &out.join(object))?;
+    }
+    Ok(())
 }
+
+/// Programs of the package `sensor-ebpf`, and what they are called in `OUT_DIR`.
+const OBJECTS: [(&str, &str); 2] = [
+    ("sensor-ebpf", "sensor-ebpf.o"),
+    ("guard", "sensor-guard.o"),
+];
 
 /// Writes the list of rule files that `detect/sigma/builtin.rs` takes in: name, text, samples.
 fn embed_rules(directory: &Path, out: &Path) -> Result<()> {
@@ -117,8 +126,9 @@ impl Toolchain {
 }
 
 /// Runs cargo for the BPF target in a target directory of its own: the outer cargo holds the
-/// lock of the usual one, and `core` is then built once for all profiles of the daemon.
-fn build_object(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
+/// lock of the usual one, and `core` is then built once for all profiles of the daemon. Gives the
+/// directory with the results.
+fn build_objects(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
     let endian = env::var("CARGO_CFG_TARGET_ENDIAN")?;
     let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
     let target = if endian == "big" {
@@ -146,8 +156,7 @@ fn build_object(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
             "build",
             "--package",
             "sensor-ebpf",
-            "--bin",
-            "sensor-ebpf",
+            "--bins",
             "--release",
             "--locked",
         ])
@@ -187,7 +196,7 @@ fn build_object(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
     for line in warnings {
         println!("cargo::warning={line}");
     }
-    Ok(target_dir.join(target).join("release/sensor-ebpf"))
+    Ok(target_dir.join(target).join("release"))
 }
 
 /// Drops DWARF but keeps `.BTF`, so that source lines still appear in verifier logs.

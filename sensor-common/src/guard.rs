@@ -71,16 +71,30 @@ record! {
         pub note: u32,
         /// [`INGRESS`] and [`EGRESS`].
         pub directions: u8,
-        /// [`PROTECTED`].
+        /// [`PROTECTED`], [`LOCAL_PORT`], [`REMOTE_PORT`], [`OF_ISOLATION`].
         pub flags: u8,
+        /// Bits of the address that count; all of them for a single address. With it a program
+        /// finds the next shorter network when this one does not apply to a packet.
+        pub prefix: u8,
         /// Padding.
-        pub reserved: u16,
+        pub reserved: u8,
     }
 }
 
 /// Flag of an entry that allows: nothing that denies may be entered for it, and it is not taken
 /// back without being named as protected.
 pub const PROTECTED: u8 = 1;
+/// Flag of an entry with a port: only if the service is at this host. Without it, and without
+/// [`REMOTE_PORT`], at either end.
+pub const LOCAL_PORT: u8 = 1 << 1;
+/// Flag of an entry with a port: only if the service is at the other side.
+pub const REMOTE_PORT: u8 = 1 << 2;
+/// Flag of an entry that allows: made for an isolation, and taken back with it. Nothing to the
+/// programs.
+pub const OF_ISOLATION: u8 = 1 << 3;
+/// Networks that contain an address but do not apply (expired, or of the other direction) before
+/// the search for one that does is given up.
+pub const SHADOWS_MAX: u32 = 8;
 
 record! {
     /// Value of `NOTES`: what people want to know of an entry. Texts end with their first NUL.
@@ -89,6 +103,9 @@ record! {
         pub by: [u8; NOTE_BY],
         /// Why.
         pub reason: [u8; NOTE_REASON],
+        /// What ends soon unless it is confirmed: when it ends once it is, in nanoseconds since
+        /// boot. 0 for what needs no confirmation.
+        pub confirmed_until_boot_ns: u64,
     }
 }
 
@@ -109,16 +126,17 @@ record! {
         /// `LOOK_*`: which look-ups can find anything. Set before an entry is made, cleared some
         /// time after the last one is gone.
         pub looks: u32,
-        /// Isolated control groups in `GROUPS`.
-        pub groups: u32,
+        /// Bit N: `GROUPS` has a control group N levels below the root.
+        pub group_levels: u32,
         /// Not 0: count what would be dropped, and let it pass.
         pub dry_run: u32,
         /// [`LAYOUT`].
         pub layout: u32,
         /// Note of the isolation.
         pub note: u32,
-        /// Padding.
-        pub reserved: u32,
+        /// Not 0: `guard_egress` is attached, so `guard_tc_egress` leaves to it what comes from
+        /// sockets of the internet families.
+        pub sockets: u32,
     }
 }
 
@@ -148,14 +166,14 @@ record! {
         pub last_boot_ns: u64,
         /// Key of `NOTES`.
         pub note: u32,
-        /// Padding.
-        pub reserved: u32,
+        /// How many levels below the root it is, at most [`GROUP_DEPTH_MAX`].
+        pub level: u32,
     }
 }
 
 /// Control groups that can be isolated at a time.
 pub const GROUPS_MAX: u32 = 256;
-/// Deepest control group below which an isolated one is found.
+/// Deepest level at which a control group can be isolated; the root's own is 0, and cannot be.
 pub const GROUP_DEPTH_MAX: u32 = 16;
 
 /// Networks that can be denied, and addresses and networks that can be allowed, by family.
@@ -211,7 +229,7 @@ mod tests {
         assert_eq!(size_of::<Who4>(), 8);
         assert_eq!(size_of::<Who6>(), 20);
         assert_eq!(size_of::<Entry>(), 48);
-        assert_eq!(size_of::<Note>(), NOTE_BY + NOTE_REASON);
+        assert_eq!(size_of::<Note>(), NOTE_BY + NOTE_REASON + 8);
         assert_eq!(size_of::<State>(), 32);
         assert_eq!(size_of::<Group>(), 40);
         assert_eq!(size_of::<Tally>(), 16);

@@ -1,6 +1,8 @@
 //! The configuration: one TOML file, each option of which the command line can override.
 //! Unknown keys are refused, with the nearest valid one named.
 
+pub mod respond;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,7 @@ use crate::decoy;
 use crate::export::writer::{Output, Schema};
 use crate::intelligence::source;
 use crate::probe::filters::{PathRules, Rules, Watch};
+use respond::Respond;
 
 /// Smallest ring, in KiB.
 const RING_KIB_MIN: u32 = 64;
@@ -50,6 +53,9 @@ pub enum ConfigError {
     /// A value in `[decoys]` means nothing.
     #[error("in [decoys]: {0}")]
     Decoys(String),
+    /// The playbooks cannot be in force together.
+    #[error("in [[respond.playbook]]: {0}")]
+    Playbooks(String),
     /// A value is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
     Range {
@@ -92,6 +98,8 @@ pub struct Config {
     pub intelligence: Vec<source::Options>,
     /// What nobody has any business with.
     pub decoys: decoy::Options,
+    /// What is done about intruders.
+    pub respond: Respond,
     /// Sizes.
     pub limits: Limits,
 }
@@ -322,6 +330,7 @@ impl Default for Config {
             content: Content::default(),
             intelligence: Vec::new(),
             decoys: decoy::Options::default(),
+            respond: Respond::default(),
             limits: Limits::default(),
         }
     }
@@ -418,6 +427,7 @@ impl Config {
         self.file_rules()?;
         self.decoys()?;
         self.sources()?;
+        self.respond.check()?;
         if !(1..=content::SIZE_MAX).contains(&self.content.max_size) {
             return Err(ConfigError::Range {
                 key: "content.max_size",

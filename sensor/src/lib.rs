@@ -2,16 +2,20 @@
 //! binary only calls [`cli::main`].
 //!
 //! Data flows one way, and a room imports only rooms to its left:
-//! `probe` → `event` → `track` → `detect` → `export`, `content` and `intelligence` beside `track`; `engine` joins
-//! the last three, `pipeline` and `replay` feed it, `cli` starts them.
+//! `probe` → `event` → `track` → `detect` → `respond` → `export`, `content` and `intelligence`
+//! beside `track`; `engine` joins `track`, `detect` and `export`, `pipeline` and `replay` feed it, `cli`
+//! starts them.
 
+pub mod cgroup;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod content;
 pub mod control;
 pub mod decoy;
 pub mod detached;
 pub mod detect;
+pub mod door;
 pub mod drill;
 pub mod engine;
 pub mod event;
@@ -23,6 +27,7 @@ mod page;
 pub mod pipeline;
 pub mod probe;
 pub mod replay;
+pub mod respond;
 pub mod state;
 pub mod status;
 pub mod track;

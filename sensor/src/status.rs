@@ -13,6 +13,7 @@ use crate::intelligence::Intelligence;
 use crate::probe::account::{Account, KernelSide, UserSide};
 use crate::probe::load::Served;
 use crate::probe::programs::{Programs, Runs};
+use crate::respond::outbox;
 
 /// How one group of events is served.
 #[derive(Clone, Debug, Serialize)]
@@ -70,6 +71,8 @@ pub struct Status {
     pub processes_forgotten: AtomicU64,
     /// Alerts raised.
     pub alerts: AtomicU64,
+    /// The account of responses.
+    pub responses: Arc<outbox::Counters>,
     /// The account of scanned files, where files are scanned.
     pub content: OnceLock<Arc<Counters>>,
     /// Lists of what is hostile, where there is detection.
@@ -103,6 +106,8 @@ pub struct Report {
     pub processes_forgotten: u64,
     /// Alerts raised.
     pub alerts: u64,
+    /// The account of responses.
+    pub responses: outbox::Counts,
     /// The account of scanned files, where files are scanned.
     pub content: Option<Counts>,
     /// How the programs fare.
@@ -127,6 +132,7 @@ impl Status {
             processes: AtomicU64::new(0),
             processes_forgotten: AtomicU64::new(0),
             alerts: AtomicU64::new(0),
+            responses: Arc::default(),
             content: OnceLock::new(),
             intelligence: OnceLock::new(),
             closed_decoys: OnceLock::new(),
@@ -217,6 +223,7 @@ impl Status {
             processes: self.processes.load(Ordering::Relaxed),
             processes_forgotten: self.processes_forgotten.load(Ordering::Relaxed),
             alerts: self.alerts.load(Ordering::Relaxed),
+            responses: self.responses.counts(),
             content: self.content.get().map(|counters| counters.counts()),
             programs: self.programs.runs().collect(),
         })

@@ -15,25 +15,28 @@ use std::path::{Path, PathBuf};
 /// Per room, what it may import besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
-    ("probe", &["event", "detached"]),
+    ("probe", &["event", "clock", "detached", "cgroup"]),
     ("track", &["event", "detached", "glance"]),
     ("content", &["event"]),
     ("intelligence", &["event"]),
-    ("decoy", &["event", "intelligence"]),
+    ("decoy", &["event", "clock", "intelligence"]),
     (
         "detect",
         &[
-            "event",
-            "track",
-            "content",
-            "intelligence",
-            "decoy",
-            "glance",
-            "state",
+            "event", "track", "content", "intelligence", "decoy", "glance", "state",
+        ],
+    ),
+    (
+        "respond",
+        &[
+            "event", "track", "cgroup", "clock", "detached", "door", "glance", "intelligence", "state",
         ],
     ),
     ("export", &["event"]),
+    ("cgroup", &[]),
+    ("clock", &[]),
     ("detached", &[]),
+    ("door", &[]),
     ("glance", &[]),
     ("state", &[]),
 ];

@@ -1,12 +1,12 @@
 //! The kernel's side of the account. Programs on one CPU interrupt each other, in interrupts
 //! everywhere and by preemption from 5.12 on, so every number is added to in one instruction.
 
-use core::arch::asm;
-
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use sensor_common::account::KindCount;
 use sensor_common::kind::LIMIT;
+
+use crate::atomic::add;
 
 /// The account, by kind.
 #[map]
@@ -55,16 +55,4 @@ fn count(kind: u16, column: impl FnOnce(&mut KindCount) -> *mut u64) {
         // SAFETY: a per-CPU element, valid as long as the program runs.
         unsafe { add(column(&mut *count), 1) };
     }
-}
-
-/// Adds in one instruction (`BPF_XADD`, all kernels). Its siblings that also return the old
-/// value, or compare, came with 5.12, and an older kernel refuses an object that has them even
-/// in dead code; that is why there is no safe atomic type for this target.
-///
-/// # Safety
-/// `to` has to be valid and 8-byte aligned.
-#[inline(always)]
-pub(super) unsafe fn add(to: *mut u64, value: u64) {
-    // SAFETY: by the contract of this function; nothing but the addressed word changes.
-    unsafe { asm!("lock *(u64 *)({to} + 0) += {value}", to = in(reg) to, value = in(reg) value) };
 }

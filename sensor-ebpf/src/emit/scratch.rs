@@ -8,7 +8,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use sensor_common::limits::{ARGV_MAX, SCRATCH_SLOTS, TAIL_MAX};
 
-use super::counts::add;
+use crate::atomic::add;
 
 /// Largest fixed part of a record with a variable part.
 pub(super) const FIXED_MAX: usize = 1024;

@@ -3,9 +3,11 @@
 //! Exit codes: 0 done; 1 a question was answered with no (degraded, not running); 2 wrong
 //! usage or configuration; 3 the kernel or the system refuses something the command needs.
 
+pub mod approve;
 pub mod doctor;
 pub mod drill;
 pub mod intelligence;
+pub mod playbooks;
 pub mod replay;
 pub mod rules;
 pub mod run;
@@ -42,6 +44,10 @@ enum Command {
     Status(status::Arguments),
     /// Say which lists of hostile addresses, names and files are in use, and what is on them.
     Intelligence(intelligence::Arguments),
+    /// List the playbooks in force, or check those of a configuration file.
+    Playbooks(playbooks::Arguments),
+    /// Say yes or no to what a playbook asks for, or list what waits.
+    Approve(approve::Arguments),
     /// Look for what YARA rules describe in files and directories.
     Scan(scan::Arguments),
     /// What `sensor run` and `sensor scan` start to look into files.
@@ -95,6 +101,8 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Intelligence(arguments) => intelligence::run(&arguments),
+        Command::Playbooks(arguments) => playbooks::run(&arguments),
+        Command::Approve(arguments) => approve::run(&arguments),
         Command::Rules(arguments) => rules::run(arguments),
         Command::Scan(arguments) => scan::run(&arguments),
         Command::ContentScanner => scan::helper(),

@@ -12,6 +12,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::{Decoys, Port, Transport};
+use crate::clock;
 use crate::event::{Endpoint, Stamp};
 use crate::intelligence::subject::Network;
 
@@ -342,20 +343,9 @@ fn endpoint(address: SocketAddr) -> Endpoint {
 
 fn now() -> Stamp {
     Stamp {
-        boot_ns: clock(libc::CLOCK_BOOTTIME),
-        wall_ns: clock(libc::CLOCK_REALTIME),
+        boot_ns: clock::boot_ns(),
+        wall_ns: clock::wall_ns(),
     }
-}
-
-fn clock(id: libc::clockid_t) -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: a place for the result that lives through the call.
-    unsafe { libc::clock_gettime(id, &raw mut now) };
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
 #[cfg(test)]

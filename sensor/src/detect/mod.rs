@@ -32,7 +32,7 @@ use std::sync::Arc;
 use crate::content::scanner::{Counters, Renewer, Settings};
 use crate::decoy::{self, ports::Ports};
 use crate::event::alert::{Alert, Severity};
-use crate::event::process::{Process, Program};
+use crate::event::process::{Process, ProcessKey, Program};
 use crate::event::{Action, Event, Stamp};
 use crate::intelligence::shared::Reader;
 use crate::state::Memory;
@@ -280,6 +280,12 @@ impl Detector {
                 about: Box::new(process.clone()),
             });
         }
+    }
+
+    /// The processes of an incident that are known.
+    #[must_use]
+    pub fn members(&self, incident: &str) -> Vec<ProcessKey> {
+        self.incidents.members(incident)
     }
 
     /// How much was forgotten for want of room.

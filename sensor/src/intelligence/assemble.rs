@@ -19,6 +19,9 @@ use super::subject::{Subject, Unfit};
 /// How sure the host of a listed page is at most: most such hosts serve others as well.
 const HOST_CONFIDENCE_MAX: u8 = 30;
 
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+
 /// What there is in a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
@@ -97,7 +100,7 @@ impl Adding<'_> {
             id: Box::default(),
             technique: self.source.technique.clone(),
             confidence: self.source.confidence,
-            until: self.fetched.saturating_add(self.source.valid_seconds),
+            until: self.until(),
             blocks: self.blocks(self.source.confidence),
         };
         let mut notes = Notes::new(note);
@@ -136,9 +139,7 @@ impl Adding<'_> {
     }
 
     fn record(&mut self, record: &Record, titles: &mut HashMap<Box<str>, Arc<str>>) {
-        let until = record
-            .until
-            .unwrap_or(self.fetched.saturating_add(self.source.valid_seconds));
+        let until = record.until.unwrap_or(self.until());
         let left_out = [
             (record.revoked, &mut self.counts.revoked),
             (record.benign, &mut self.counts.benign),
@@ -183,6 +184,13 @@ impl Adding<'_> {
             _ => self.counts.unfit += 1,
         }
         self.counts.problem(&record.id, &error);
+    }
+
+    /// When what does not say so ends: at the end of a day, so that fetching a list once more does
+    /// not change each block.
+    fn until(&self) -> u64 {
+        let until = self.fetched.saturating_add(self.source.valid_seconds);
+        until.saturating_add(DAY - until % DAY)
     }
 
     fn blocks(&self, confidence: u8) -> bool {

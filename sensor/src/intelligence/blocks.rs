@@ -22,10 +22,10 @@ pub struct Block {
 /// What is to be done to get from one state to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
+    /// Not to be blocked any more; done first.
+    pub remove: Vec<Network>,
     /// To be blocked from now on, or for another time than before.
     pub add: Vec<Block>,
-    /// Not any more.
-    pub remove: Vec<Network>,
 }
 
 impl Change {
@@ -41,10 +41,12 @@ impl Change {
                 list: Arc::clone(&note.list),
                 title: Arc::clone(&note.title),
             });
+        // Who blocks never shortens a block, so one that ends sooner now is begun anew.
+        let is_over = |until, network| new.blocked_until(network).is_none_or(|new| new < until);
         let remove = old
             .blocks()
-            .map(|(network, _)| network)
-            .filter(|network| new.blocked_until(*network).is_none());
+            .filter(|(network, note)| is_over(note.until, *network))
+            .map(|(network, _)| network);
         Self {
             add: add.collect(),
             remove: remove.collect(),
@@ -60,7 +62,14 @@ impl Change {
 
 /// Who blocks. Called on the thread that refreshes lists, and may take its time.
 pub trait Blocker: Send {
-    /// Does what is to be done; says how much of it is in force, or why nothing is.
+    /// Takes back what an earlier run blocked for lists and nobody wants any more. Called once,
+    /// before all else.
+    ///
+    /// # Errors
+    /// When it could not be done, in words.
+    fn take_up(&mut self, is_wanted: &dyn Fn(Network) -> bool) -> Result<(), String>;
+
+    /// Does what is to be done.
     ///
     /// # Errors
     /// When it could not be done, in words.
@@ -97,7 +106,7 @@ mod tests {
             ("192.0.2.2", 10),
             ("198.51.100.0/24", 10),
         ]);
-        let new = store(&[("192.0.2.1", 10), ("192.0.2.2", 20), ("2001:db8::/32", 5)]);
+        let new = store(&[("192.0.2.1", 10), ("192.0.2.2", 20), ("2001:db8::/32", 5), ("192.0.2.3", 7)]);
         let change = Change::between(&old, &new);
         let mut add: Vec<_> = change
             .add

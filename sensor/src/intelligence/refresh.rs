@@ -34,6 +34,9 @@ const ERROR_MAX: usize = 1_024;
 /// Longest sleep.
 const NAP: Duration = Duration::from_secs(3_600);
 
+/// Request of the control socket that [`Intelligence::answer`] answers.
+pub const INTELLIGENCE: &str = "intelligence";
+
 /// What the thread is told.
 enum Command {
     /// These are the lists from now on.
@@ -133,6 +136,7 @@ impl Intelligence {
             cache,
             lists: Vec::new(),
             blocker,
+            is_taken_up: false,
             shared: Arc::clone(&intelligence.shared),
             report: Arc::clone(&intelligence.report),
         };
@@ -172,16 +176,15 @@ impl Intelligence {
         report
     }
 
-    /// What is answered to a request: `intelligence`, `intelligence refresh`, `intelligence check
-    /// INDICATOR`.
+    /// What is answered to a request, behind its first word: nothing, `refresh`, `check INDICATOR`.
     #[must_use]
     pub fn answer(&self, request: &str) -> serde_json::Value {
         let error = |why: String| serde_json::json!({ "error": why });
-        let mut words = request.splitn(3, ' ').skip(1);
-        let answer = match (words.next(), words.next()) {
-            (None, None) => serde_json::to_value(self.report()),
-            (Some("refresh"), None) => Ok(serde_json::json!({ "started": self.refresh() })),
-            (Some("check"), Some(text)) => match self.check(text) {
+        let (word, rest) = request.split_once(' ').unwrap_or((request, ""));
+        let answer = match (word, rest) {
+            ("", "") => serde_json::to_value(self.report()),
+            ("refresh", "") => Ok(serde_json::json!({ "started": self.refresh() })),
+            ("check", text) => match self.check(text) {
                 Ok(checked) => serde_json::to_value(checked),
                 Err(why) => return error(why),
             },
@@ -225,6 +228,8 @@ struct Worker {
     cache: Cache,
     lists: Vec<List>,
     blocker: Option<Box<dyn Blocker>>,
+    /// It has taken up what an earlier run left.
+    is_taken_up: bool,
     shared: Arc<Shared>,
     report: Arc<Mutex<Report>>,
 }
@@ -315,6 +320,12 @@ impl Worker {
         self.shared.publish(Arc::clone(&new));
         let blocked = new.blocks().count();
         let error = self.blocker.as_mut().and_then(|blocker| {
+            let is_wanted = |network| new.blocked_until(network).is_some();
+            if !std::mem::replace(&mut self.is_taken_up, true)
+                && let Err(error) = blocker.take_up(&is_wanted)
+            {
+                return Some(error);
+            }
             let change = Change::between(&old, &new);
             (!change.is_empty()).then(|| blocker.change(&change).err())?
         });
