@@ -183,6 +183,10 @@ fn watch(
     instance: Instance,
     mut loaded: Loaded,
 ) -> anyhow::Result<u8> {
+    if config.detection {
+        // Before the files are watched, which goes by what is there.
+        make_decoys(&config.decoys()?);
+    }
     let filters = Filters::new(&mut loaded.ebpf, config.file_rules()?)?;
     let mut take = |name| {
         loaded
@@ -373,8 +377,8 @@ fn intelligence(
     let lists = Lists::new(respond.firewall(), respond.mode, outbox.clone());
     let state = &config.state_directory;
     let started = config.sources().map_err(anyhow::Error::from);
-    let started = started
-        .and_then(|sources| Ok(Intelligence::start(sources, state, Some(Box::new(lists)))?));
+    let started =
+        started.and_then(|sources| Ok(Intelligence::start(sources, state, Some(Box::new(lists)))?));
     match started {
         Ok(intelligence) => {
             detector.look_for(intelligence.reader());
@@ -388,10 +392,9 @@ fn intelligence(
     }
 }
 
-/// Lays out decoys, and has them watched. What cannot be laid out is said.
+/// Opens decoy ports, and has decoys watched over. What cannot be opened is said.
 fn decoys(config: &Config, detector: &mut Detector, status: &Status) -> anyhow::Result<()> {
     let decoys = config.decoys()?;
-    make_decoys(&decoys);
     let ports = Ports::open(&decoys)?;
     let closed = ports.closed.iter().map(|(port, error)| {
         let port = format!("{}:{}", port.transport.name(), port.at);
@@ -453,6 +456,11 @@ impl Reload {
             let playbooks = config.respond.playbooks()?;
             Ok((config, files, playbooks))
         });
+        if let Ok((config, ..)) = &config
+            && let (true, Ok(decoys)) = (config.detection, config.decoys())
+        {
+            make_decoys(&decoys);
+        }
         match config {
             // It can only fail when the pipeline has ended, and then all of this ends.
             Ok((config, files, playbooks)) => {
@@ -492,7 +500,6 @@ impl Reload {
     /// Ports stay as they are until the next start.
     fn renew_decoys(&self, config: &Config) {
         if let Ok(decoys) = config.decoys() {
-            make_decoys(&decoys);
             drop(self.renew.send(Renewal::Decoys(decoys)));
         }
     }

@@ -81,15 +81,14 @@ impl Incidents {
         let peer = finding.peer.map(|peer| peer.endpoint.address);
         // A peer on this machine may be anybody.
         let peer = peer.filter(|address| !address.is_loopback());
-        let incident = match peer.filter(|_| is_of_visitor(&finding.cause)) {
-            Some(visitor) => self.of_visitor(visitor, key, host),
-            None => {
-                let incident = self
-                    .find(key, peer, host)
-                    .unwrap_or_else(|| host.entity(key).into());
-                self.processes.add(key, &incident);
-                incident
-            }
+        let incident = if is_of_visitor(&finding.cause) {
+            self.of_visitor(peer, key, host)
+        } else {
+            let incident = self
+                .find(key, peer, host)
+                .unwrap_or_else(|| host.entity(key).into());
+            self.processes.add(key, &incident);
+            incident
         };
         if let Some(peer) = peer {
             self.peers.add(peer, &incident);
@@ -128,9 +127,12 @@ impl Incidents {
 
     /// The incident of somebody who touches what the sensor itself has open: it is only his, not
     /// the sensor's.
-    fn of_visitor(&self, visitor: IpAddr, own: ProcessKey, host: &Tracker) -> Arc<str> {
-        let known = self.peers.get(visitor).cloned();
-        known.unwrap_or_else(|| format!("{}-{visitor}", host.entity(own)).into())
+    fn of_visitor(&self, from: Option<IpAddr>, own: ProcessKey, host: &Tracker) -> Arc<str> {
+        let known = from.and_then(|address| self.peers.get(address)).cloned();
+        known.unwrap_or_else(|| {
+            let from = from.map_or_else(|| "here".to_owned(), |address| address.to_string());
+            format!("{}-{from}", host.entity(own)).into()
+        })
     }
 
     /// A process belongs to the incident of another, if that is in one.

@@ -18,7 +18,7 @@ use super::finding::{Builtin, Cause, Finding};
 use super::late::Late;
 use super::story;
 use crate::event::alert::{Indicator, Peer, Rule, Severity};
-use crate::event::attack::{self, Tactic, Technique};
+use crate::event::attack::{self, Technique};
 use crate::event::network::dns::Dns;
 use crate::event::network::{Connect, Direction, Outcome};
 use crate::event::process::{Exec, Process, Program};
@@ -28,7 +28,7 @@ use crate::intelligence::store::Match;
 use crate::intelligence::subject::{FileHash, Subject};
 use crate::track::Tracker;
 
-/// The rule, when a list names no technique.
+/// The rule, when a list tells nothing of the attack.
 pub const RULE: Builtin = Builtin {
     id: "threat-intelligence",
     name: "Something that a list calls hostile",
@@ -39,7 +39,7 @@ pub const RULE: Builtin = Builtin {
 const UNHASHED_MAX: usize = 1_024;
 /// How long, in nanoseconds.
 const UNHASHED_NS: u64 = 60 * 1_000_000_000;
-/// Techniques of lists that are remembered as rules.
+/// What lists tell of attacks that is remembered as rules.
 const RULES_MAX: usize = 1_024;
 /// From so sure on it is bad, and below the other not worth waking anybody, in percent.
 const SURE: u8 = 75;
@@ -64,7 +64,7 @@ pub struct Indicators {
     unhashed: VecDeque<Unhashed>,
     /// When the latest event was.
     latest_boot_ns: u64,
-    rules: HashMap<Option<Box<str>>, Arc<Rule>>,
+    rules: HashMap<Told, Arc<Rule>>,
 }
 
 /// What was met, and where.
@@ -284,7 +284,7 @@ impl Indicators {
             message: format!("{}, which {}", met.did, words(&indicator)),
             severity,
             confidence: indicator.confidence,
-            cause: Cause::Rule(self.rule(listed.technique, indicator.kind)),
+            cause: Cause::Rule(self.rule(listed.told)),
             path: None,
             peer: met.peer,
             file: met.file,
@@ -295,27 +295,33 @@ impl Indicators {
         }
     }
 
-    /// The rule with the technique that a list names.
-    fn rule(&mut self, technique: Option<Box<str>>, kind: &str) -> Arc<Rule> {
-        // A program on a list may be anything; only the list can say what.
-        let is_plain_file = technique.is_none() && kind == FILE;
-        let key = technique.or_else(|| is_plain_file.then(Box::default));
+    /// The rule with what a list tells of the attack.
+    fn rule(&mut self, told: Told) -> Arc<Rule> {
         if self.rules.len() >= RULES_MAX {
             self.rules.clear();
         }
-        let rule = self.rules.entry(key).or_insert_with_key(|key| {
+        let rule = self.rules.entry(told).or_insert_with_key(|told| {
             let mut rule = (*RULE.rule()).clone();
-            if let Some(id) = key {
-                rule.techniques = Some(Technique::new(id.to_string()))
-                    .filter(|_| !id.is_empty())
-                    .into_iter()
-                    .collect();
-                rule.tactics = Box::<[Tactic]>::default();
+            let says_something = told.technique.is_some() || told.tactic.is_some();
+            // A program on a list may be anything; only the list can say what.
+            if says_something || told.is_file {
+                let technique = told.technique.as_ref();
+                let technique = technique.map(|id| Technique::new(id.to_string()));
+                rule.techniques = technique.into_iter().collect();
+                rule.tactics = told.tactic.and_then(attack::tactic).into_iter().collect();
             }
             Arc::new(rule)
         });
         Arc::clone(rule)
     }
+}
+
+/// What a list tells of the attack that something belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Told {
+    technique: Option<Box<str>>,
+    tactic: Option<&'static str>,
+    is_file: bool,
 }
 
 /// ECS `threat.indicator.type` of a file.
@@ -324,7 +330,7 @@ const FILE: &str = "file";
 /// An indicator that was met, cut loose from its store.
 struct Listed {
     indicator: Indicator,
-    technique: Option<Box<str>>,
+    told: Told,
 }
 
 impl Listed {
@@ -352,7 +358,11 @@ impl Listed {
                 confidence: note.confidence,
                 until_wall_ns: note.until.saturating_mul(1_000_000_000),
             },
-            technique: note.technique.clone(),
+            told: Told {
+                technique: note.technique.clone(),
+                tactic: note.tactic.map(|tactic| tactic.name),
+                is_file: kind == FILE,
+            },
         }
     }
 }

@@ -15,6 +15,7 @@ use super::source::{From, Source};
 use super::stix::Record;
 use super::store::{Builder, Note, NoteId, Store};
 use super::subject::{Subject, Unfit};
+use crate::event::attack;
 
 /// How sure the host of a listed page is at most: most such hosts serve others as well.
 const HOST_CONFIDENCE_MAX: u8 = 30;
@@ -99,6 +100,7 @@ impl Adding<'_> {
             title: Arc::from(""),
             id: Box::default(),
             technique: self.source.technique.clone(),
+            tactic: None,
             confidence: self.source.confidence,
             until: self.until(),
             blocks: self.blocks(self.source.confidence),
@@ -168,6 +170,7 @@ impl Adding<'_> {
             title: Arc::clone(title),
             id: record.id.clone(),
             technique: record.technique.clone().or(self.source.technique.clone()),
+            tactic: record.phase.as_deref().and_then(attack::tactic),
             confidence,
             until,
             blocks: self.blocks(confidence),

@@ -90,6 +90,7 @@ mod tests {
                 title: "".into(),
                 id: Box::default(),
                 technique: None,
+                tactic: None,
                 confidence: 50,
                 until: *until,
                 blocks: true,
@@ -106,7 +107,12 @@ mod tests {
             ("192.0.2.2", 10),
             ("198.51.100.0/24", 10),
         ]);
-        let new = store(&[("192.0.2.1", 10), ("192.0.2.2", 20), ("2001:db8::/32", 5), ("192.0.2.3", 7)]);
+        let new = store(&[
+            ("192.0.2.1", 10),
+            ("192.0.2.2", 20),
+            ("2001:db8::/32", 5),
+            ("192.0.2.3", 7),
+        ]);
         let change = Change::between(&old, &new);
         let mut add: Vec<_> = change
             .add

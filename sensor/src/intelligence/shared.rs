@@ -80,6 +80,7 @@ mod tests {
             title: "".into(),
             id: Box::default(),
             technique: None,
+            tactic: None,
             confidence: 50,
             until: 10,
             blocks: false,

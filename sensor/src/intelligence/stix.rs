@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::json::Json;
+use crate::event::attack;
 use crate::event::parse::wall_ns;
 
 /// Objects read from one document.
@@ -68,6 +69,9 @@ pub struct Record {
     /// The ATT&CK technique it refers to.
     #[serde(default)]
     pub technique: Option<Box<str>>,
+    /// The phase of an attack it belongs to, as ATT&CK calls it.
+    #[serde(default)]
+    pub phase: Option<Box<str>>,
     /// It marks something as harmless.
     #[serde(default)]
     pub benign: bool,
@@ -237,6 +241,7 @@ fn indicator(json: &Json) -> Result<Record, &'static str> {
         until: until.map(|until| until / NS),
         confidence: confidence.map(|sure| u8::try_from(sure.min(100)).unwrap_or(100)),
         technique: technique(json),
+        phase: phase(json),
         benign: kinds.iter().any(|kind| kind.text() == Some("benign")),
         ..record
     })
@@ -251,6 +256,20 @@ fn technique(json: &Json) -> Option<Box<str>> {
     });
     let ids = of_attack.filter_map(|reference| reference.get("external_id").text());
     ids.into_iter().find(|id| is_technique(id)).map(Into::into)
+}
+
+/// The first phase it names of those that ATT&CK has.
+fn phase(json: &Json) -> Option<Box<str>> {
+    let phases = json.get("kill_chain_phases").list().iter();
+    let of_attack = phases.filter(|phase| {
+        let chain = phase.get("kill_chain_name").text();
+        chain.is_some_and(|chain| chain.starts_with("mitre-attack"))
+    });
+    let names = of_attack.filter_map(|phase| phase.get("phase_name").text());
+    names
+        .into_iter()
+        .find(|name| attack::tactic(name).is_some())
+        .map(Into::into)
 }
 
 /// `T1071`, `T1071.001`.
@@ -304,8 +323,9 @@ mod tests {
             (86_400, None, None)
         );
         let full = record(
-            r#","valid_until":"1970-01-03T00:00:00.5Z","confidence":85,"name":"C2","indicator_types":["malicious-activity"],"external_references":[{"source_name":"x","external_id":"T1"},{"source_name":"mitre-attack","external_id":"T1071.001"}]"#,
+            r#","valid_until":"1970-01-03T00:00:00.5Z","confidence":85,"name":"C2","indicator_types":["malicious-activity"],"external_references":[{"source_name":"x","external_id":"T1"},{"source_name":"mitre-attack","external_id":"T1071.001"}],"kill_chain_phases":[{"kill_chain_name":"lockheed","phase_name":"x"},{"kill_chain_name":"mitre-attack","phase_name":"exfiltration"}]"#,
         );
+        assert_eq!(full.phase.as_deref(), Some("exfiltration"));
         assert_eq!((full.until, full.confidence), (Some(2 * 86_400), Some(85)));
         assert_eq!(
             (&*full.name, full.technique.as_deref()),

@@ -17,6 +17,7 @@ use ranges::Ranges;
 use serde::Serialize;
 
 use super::subject::{Domain, FileHash, Network, Subject};
+use crate::event::attack::Tactic;
 
 /// Addresses, names and hashes kept at most, of all lists together.
 pub const ENTRIES_MAX: usize = 4_000_000;
@@ -34,6 +35,8 @@ pub struct Note {
     pub id: Box<str>,
     /// The ATT&CK technique it gives.
     pub technique: Option<Box<str>>,
+    /// The ATT&CK tactic it gives.
+    pub tactic: Option<Tactic>,
     /// How sure it is, in percent.
     pub confidence: u8,
     /// When it ends, in seconds since the epoch.

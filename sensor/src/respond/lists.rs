@@ -93,7 +93,10 @@ impl Blocker for Lists {
             return Ok(());
         }
         let listing = self.firewall()?.list().map_err(|error| error.to_string())?;
-        let of_lists = listing.blocked.iter().filter(|line| line.in_force.by.starts_with(MAKER));
+        let of_lists = listing
+            .blocked
+            .iter()
+            .filter(|line| line.in_force.by.starts_with(MAKER));
         let unwanted = of_lists.map(|line| line.target).filter(|target| {
             let network = target.network;
             let network = subject::Network::new(network.address(), network.prefix());
@@ -185,7 +188,10 @@ fn cause(list: &str, reason: impl Into<Box<str>>) -> Cause {
 
 /// What the list calls it, when it calls all of them the same.
 fn reason(blocks: &[&Block]) -> Box<str> {
-    let first = blocks.first().map(|block| &*block.title).unwrap_or_default();
+    let first = blocks
+        .first()
+        .map(|block| &*block.title)
+        .unwrap_or_default();
     let is_same = blocks.iter().all(|block| *block.title == *first);
     match first {
         title if is_same && !title.is_empty() => title.into(),
@@ -223,18 +229,32 @@ mod tests {
             block("192.0.2.4", "a", 20),
         ];
         let groups = grouped(&few);
-        let sizes: Vec<_> = groups["a"].iter().map(|(until, blocks)| (*until, blocks.len())).collect();
+        let sizes: Vec<_> = groups["a"]
+            .iter()
+            .map(|(until, blocks)| (*until, blocks.len()))
+            .collect();
         assert_eq!(sizes, [(10, 2), (20, 1)]);
         assert_eq!(groups["b"].len(), 1);
-        let many: Vec<_> = (1..=1_000).map(|until| block("192.0.2.1", "a", until * 60)).collect();
+        let many: Vec<_> = (1..=1_000)
+            .map(|until| block("192.0.2.1", "a", until * 60))
+            .collect();
         let hours = &grouped(&many)["a"];
         assert_eq!(hours.len(), 17);
-        assert!(hours.iter().all(|(until, blocks)| blocks.iter().all(|block| block.until <= *until)));
+        assert!(
+            hours
+                .iter()
+                .all(|(until, blocks)| blocks.iter().all(|block| block.until <= *until))
+        );
     }
 
     #[test]
     fn the_firewall_means_the_same_network() {
-        for text in ["192.0.2.1", "198.51.100.0/24", "2001:db8::/32", "2001:db8::1"] {
+        for text in [
+            "192.0.2.1",
+            "198.51.100.0/24",
+            "2001:db8::/32",
+            "2001:db8::1",
+        ] {
             let block = block(text, "a", 1);
             assert_eq!(target(block.network).to_string(), text);
         }

@@ -19,6 +19,7 @@ fn indicators(confidence: u8, technique: Option<&str>, listed: &[&str]) -> Indic
         title: "Mirai".into(),
         id: "indicator--7".into(),
         technique: technique.map(Into::into),
+        tactic: None,
         confidence,
         until: u64::MAX / 1_000_000_000,
         blocks: false,

@@ -12,6 +12,7 @@ fn note(list: &str, confidence: u8, until: u64, blocks: bool) -> Note {
         title: "".into(),
         id: Box::default(),
         technique: None,
+        tactic: None,
         confidence,
         until,
         blocks,

@@ -21,9 +21,9 @@ use super::selftest::{self, Verdict};
 use super::sever::Connection;
 use super::target::{Protocol, Service, Target};
 use super::{Firewall, FirewallError, Result, concluded, is_ahead, notes, operator, sever};
+use crate::clock::wall_ns;
 use crate::event::response::{Outcome, Response, Verb};
 use crate::respond::Cause;
-use crate::clock::wall_ns;
 
 /// Port of the domain name system.
 const DNS: NonZeroU16 = NonZeroU16::MIN.saturating_add(52);
