@@ -89,43 +89,86 @@ impl Who for Who6 {
     }
 }
 
-/// Whether entries with a protocol are there, in what of `State::looks` is about this family.
-#[inline(always)]
-pub fn has_services(looks: u32) -> bool {
-    looks & (LOOK_DENY4_SERVICE | LOOK_DENY_NETS4_SERVICE) != 0
+/// What a look-up is about. Fits into a register.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Case {
+    /// Of `State::looks`, what is about the family, in the places of IPv4.
+    pub looks: u32,
+    /// [`INGRESS`] or [`EGRESS`].
+    pub direction: u8,
+    /// Not 0: [`Source::IS_CALL`](crate::source::Source::IS_CALL).
+    pub is_call: u8,
+    /// Not 0: only a rehearsal.
+    pub dry_run: u8,
+    /// Padding.
+    pub reserved: u8,
 }
 
-/// What denies an address, whatever it talks.
-#[inline(always)]
-pub fn denied<W: Who>(who: W, looks: u32, direction: Direction) -> Found {
-    if looks & LOOK_DENY4 != 0 {
-        let found = host(W::deny(), who, Use::any(direction));
-        if found.is_some() {
-            return found;
+impl Case {
+    /// As a number, for global functions.
+    #[inline(always)]
+    pub fn pack(self) -> u64 {
+        // SAFETY: plain data of this size without padding.
+        unsafe { core::mem::transmute(self) }
+    }
+
+    /// What was packed.
+    #[inline(always)]
+    pub fn unpack(packed: u64) -> Self {
+        // SAFETY: as above; any bits will do.
+        unsafe { core::mem::transmute(packed) }
+    }
+
+    /// Which way the packet goes.
+    #[inline(always)]
+    pub fn direction(self) -> Direction {
+        if self.direction == INGRESS {
+            Direction::In
+        } else {
+            Direction::Out
         }
     }
-    if looks & LOOK_DENY_NETS4 != 0 {
-        return network(W::deny_nets(), who, Use::any(direction));
+
+    /// The same of the other direction.
+    #[inline(always)]
+    pub fn going_out(self) -> Self {
+        Self {
+            direction: EGRESS,
+            ..self
+        }
     }
-    None
 }
 
 /// What denies an address that talks this.
 #[inline(always)]
-pub fn denied_service<W: Who>(who: W, talk: &Talk, looks: u32, direction: Direction) -> Found {
-    for (port, used) in services(talk, direction) {
+pub fn denied<W: Who>(who: W, talk: Talk, case: Case) -> Found {
+    let looks = case.looks;
+    let any = Use::any(case);
+    if looks & LOOK_DENY4 != 0
+        && let found @ Some(_) = host(W::deny(), who, any)
+    {
+        return found;
+    }
+    if looks & LOOK_DENY_NETS4 != 0
+        && let found @ Some(_) = network(W::deny_nets(), who, any)
+    {
+        return found;
+    }
+    if looks & (LOOK_DENY4_SERVICE | LOOK_DENY_NETS4_SERVICE) == 0 {
+        return None;
+    }
+    for (port, used) in services(talk, any) {
         let who = who.talking(talk.protocol, port);
-        if looks & LOOK_DENY4_SERVICE != 0 {
-            let found = host(W::deny(), who, used);
-            if found.is_some() {
-                return found;
-            }
+        if looks & LOOK_DENY4_SERVICE != 0
+            && let found @ Some(_) = host(W::deny(), who, used)
+        {
+            return found;
         }
-        if looks & LOOK_DENY_NETS4_SERVICE != 0 {
-            let found = network(W::deny_nets(), who, used);
-            if found.is_some() {
-                return found;
-            }
+        if looks & LOOK_DENY_NETS4_SERVICE != 0
+            && let found @ Some(_) = network(W::deny_nets(), who, used)
+        {
+            return found;
         }
     }
     None
@@ -133,14 +176,13 @@ pub fn denied_service<W: Who>(who: W, talk: &Talk, looks: u32, direction: Direct
 
 /// What allows an address that talks this. Asked only about what would be dropped.
 #[inline(always)]
-pub fn allowed<W: Who>(who: W, talk: &Talk, direction: Direction) -> Found {
-    let found = network(W::allow(), who, Use::any(direction));
-    if found.is_some() {
+pub fn allowed<W: Who>(who: W, talk: Talk, case: Case) -> Found {
+    let any = Use::any(case);
+    if let found @ Some(_) = network(W::allow(), who, any) {
         return found;
     }
-    for (port, used) in services(talk, direction) {
-        let found = network(W::allow(), who.talking(talk.protocol, port), used);
-        if found.is_some() {
+    for (port, used) in services(talk, any) {
+        if let found @ Some(_) = network(W::allow(), who.talking(talk.protocol, port), used) {
             return found;
         }
     }
@@ -150,7 +192,7 @@ pub fn allowed<W: Who>(who: W, talk: &Talk, direction: Direction) -> Found {
 /// How an entry would be used: it may be meant for something else.
 #[derive(Clone, Copy)]
 struct Use {
-    /// One of [`INGRESS`] and [`EGRESS`].
+    /// As in [`Case`].
     direction: u8,
     /// Flags of entries for the other end.
     not: u8,
@@ -158,12 +200,9 @@ struct Use {
 
 impl Use {
     #[inline(always)]
-    fn any(direction: Direction) -> Self {
+    fn any(case: Case) -> Self {
         Self {
-            direction: match direction {
-                Direction::In => INGRESS,
-                Direction::Out => EGRESS,
-            },
+            direction: case.direction,
             not: 0,
         }
     }
@@ -171,8 +210,7 @@ impl Use {
 
 /// The protocol as a whole, and each port of it.
 #[inline(always)]
-fn services(talk: &Talk, direction: Direction) -> [(u16, Use); 3] {
-    let any = Use::any(direction);
+fn services(talk: Talk, any: Use) -> [(u16, Use); 3] {
     let at = |not| Use { not, ..any };
     [
         (ANY_PORT, any),

@@ -11,6 +11,7 @@
 #[path = "../atomic.rs"]
 mod atomic;
 mod hooks;
+mod judge;
 mod lookup;
 mod maps;
 mod packet;

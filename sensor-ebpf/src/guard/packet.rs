@@ -5,7 +5,7 @@
 use sensor_common::guard::{Who4, Who6, tally};
 
 use crate::maps::count;
-use crate::source::{Direction, REACH, Source, opaque};
+use crate::source::{Direction, REACH, Source, forget, opaque};
 
 // `include/uapi/linux/if_ether.h`.
 const ETH_P_IP: u16 = 0x0800;
@@ -37,7 +37,7 @@ const SHIM6: u8 = 140;
 /// The headers end before the one that would say.
 const UNKNOWN: u8 = 0;
 
-/// Extension headers that are looked behind; real packets have two or three.
+/// Headers that are looked at; real packets have two or three before the last.
 const EXTENSIONS_MAX: usize = 8;
 
 /// What follows the link layer, and where.
@@ -84,46 +84,62 @@ pub fn at_start(source: &impl Source) -> Network {
     }
 }
 
-/// What the first header of a packet says.
-pub struct Head<W> {
+/// What decides about a packet.
+pub struct Packet<W> {
     /// The other side, whatever it talks.
     pub who: W,
-    /// Of what follows.
-    protocol: u8,
-    /// Where that is.
-    at: usize,
-    /// It is in an earlier fragment.
-    is_later_fragment: bool,
+    /// What is talked.
+    pub talk: Talk,
 }
 
-/// What is talked.
+/// What is talked. Fits into a register.
+#[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Talk {
-    /// Protocol, or [`UNKNOWN`].
-    pub protocol: u8,
     /// Port at this host, 0 when there is none.
     pub local_port: u16,
     /// Port at the other side.
     pub remote_port: u16,
-    /// Without such packets an IPv6 network does not work: neighbour discovery, and telling
-    /// switches what multicast is wanted, without which that does not arrive.
-    pub is_vital: bool,
-    /// This host is given its address.
-    pub is_dhcp: bool,
-    /// An ICMP error: where the packet that it is about begins.
-    pub quoted: Option<usize>,
+    /// Where the packet that an ICMP error is about begins; 0 for anything else.
+    pub quoted: u16,
+    /// Protocol, or [`UNKNOWN`].
+    pub protocol: u8,
+    /// One of `ORDINARY`, `VITAL`, `DHCP`.
+    pub rank: u8,
 }
 
 impl Talk {
+    /// Nothing special.
+    pub const ORDINARY: u8 = 0;
+    /// Without such packets an IPv6 network does not work: neighbour discovery, and telling
+    /// switches what multicast is wanted, without which that does not arrive.
+    pub const VITAL: u8 = 1;
+    /// This host is given its address.
+    pub const DHCP: u8 = 2;
+
+    /// As a number, for global functions.
+    #[inline(always)]
+    pub fn pack(self) -> u64 {
+        // SAFETY: plain data of this size without padding.
+        unsafe { core::mem::transmute(self) }
+    }
+
+    /// What was packed.
+    #[inline(always)]
+    pub fn unpack(packed: u64) -> Self {
+        // SAFETY: as above; any bits will do.
+        unsafe { core::mem::transmute(packed) }
+    }
+
     /// Neither ports nor anything else is known of it.
     #[inline(always)]
     pub fn plain(protocol: u8) -> Self {
         Self {
-            protocol,
             local_port: 0,
             remote_port: 0,
-            is_vital: false,
-            is_dhcp: false,
-            quoted: None,
+            quoted: 0,
+            protocol,
+            rank: Self::ORDINARY,
         }
     }
 
@@ -152,8 +168,12 @@ impl Talk {
         let mut talk = Self::plain(protocol);
         let [a, b, c, d] = word.to_ne_bytes();
         if protocol == L::ICMP {
-            talk.is_vital = L::is_vital(a);
-            talk.quoted = L::is_error(a).then_some(at + ICMP_HEADER);
+            if L::is_vital(a) {
+                talk.rank = Self::VITAL;
+            }
+            if L::is_error(a) {
+                talk.quoted = (at + ICMP_HEADER) as u16;
+            }
             return talk;
         }
         let (from, to) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
@@ -161,7 +181,9 @@ impl Talk {
             Direction::In => (to, from),
             Direction::Out => (from, to),
         };
-        talk.is_dhcp = protocol == UDP && (talk.local_port, talk.remote_port) == L::DHCP;
+        if protocol == UDP && (talk.local_port, talk.remote_port) == L::DHCP {
+            talk.rank = Self::DHCP;
+        }
         talk
     }
 }
@@ -176,13 +198,9 @@ pub trait Layer: Copy + 'static {
     /// Ports of a host that is given its address, and of who gives it.
     const DHCP: (u16, u16);
 
-    /// Reads the first header; none when there is none of this version.
-    fn head(source: &impl Source, at: usize) -> Option<Head<Self>>;
-    /// Follows it to the transport header.
-    fn talk(head: &Head<Self>, source: &impl Source) -> Talk;
-    /// Destination of the packet that begins there.
-    fn destination(source: &impl Source, at: usize) -> Option<Self>;
-    /// Whether a type of ICMP is [`Talk::is_vital`].
+    /// Reads the headers that begin there; none when they are not of this version.
+    fn read(source: &impl Source, at: usize) -> Option<Packet<Self>>;
+    /// Whether a type of ICMP is [`Talk::VITAL`].
     fn is_vital(kind: u8) -> bool;
     /// Whether a type of ICMP quotes a packet.
     fn is_error(kind: u8) -> bool;
@@ -194,38 +212,25 @@ impl Layer for Who4 {
 
     /// RFC 791, 3.1.
     #[inline(always)]
-    fn head(source: &impl Source, at: usize) -> Option<Head<Self>> {
-        let [first, fragment, third, from, to]: [u32; 5] = source.words(at)?;
+    fn read(source: &impl Source, at: usize) -> Option<Packet<Self>> {
+        let [first, second, third, from, to]: [u32; 5] = source.words(at)?;
         let [version_length, ..] = first.to_ne_bytes();
-        let [_, _, high, low] = fragment.to_ne_bytes();
+        let [_, _, high, low] = second.to_ne_bytes();
         let [_, protocol, _, _] = third.to_ne_bytes();
         let length = usize::from(version_length & 0xf) * 4;
         if version_length >> 4 != 4 || length < 20 {
             return None;
         }
-        Some(Head {
-            who: v4(match source.direction() {
-                Direction::In => from,
-                Direction::Out => to,
-            }),
-            protocol,
-            at: at + length,
-            is_later_fragment: (high & 0x1f) | low != 0,
-        })
-    }
-
-    #[inline(always)]
-    fn talk(head: &Head<Self>, source: &impl Source) -> Talk {
-        if head.is_later_fragment {
-            return Talk::later_fragment(head.protocol, source);
-        }
-        Talk::read::<Self>(head.protocol, head.at, source)
-    }
-
-    #[inline(always)]
-    fn destination(source: &impl Source, at: usize) -> Option<Self> {
-        let [address] = source.words(at + 16)?;
-        Some(v4(address))
+        let talk = if (high & 0x1f) | low != 0 {
+            Talk::later_fragment(protocol, source)
+        } else {
+            Talk::read::<Self>(protocol, at + length, source)
+        };
+        let who = v4(match source.direction() {
+            Direction::In => from,
+            Direction::Out => to,
+        });
+        Some(Packet { who, talk })
     }
 
     #[inline(always)]
@@ -247,57 +252,19 @@ impl Layer for Who6 {
 
     /// RFC 8200, 3.
     #[inline(always)]
-    fn head(source: &impl Source, at: usize) -> Option<Head<Self>> {
+    fn read(source: &impl Source, at: usize) -> Option<Packet<Self>> {
         let [first, second, a, b, c, d, e, f, g, h]: [u32; 10] = source.words(at)?;
         let [version, ..] = first.to_ne_bytes();
         let [_, _, protocol, _] = second.to_ne_bytes();
         if version >> 4 != 6 {
             return None;
         }
-        Some(Head {
-            who: v6(match source.direction() {
-                Direction::In => [a, b, c, d],
-                Direction::Out => [e, f, g, h],
-            }),
-            protocol,
-            at: at + 40,
-            is_later_fragment: false,
-        })
-    }
-
-    /// RFC 8200, 4; authentication headers: RFC 4302, 2.
-    #[inline(always)]
-    fn talk(head: &Head<Self>, source: &impl Source) -> Talk {
-        let (mut protocol, mut at) = (head.protocol, head.at);
-        for _ in 0..EXTENSIONS_MAX {
-            if !is_extension(protocol) {
-                return Talk::read::<Self>(protocol, at, source);
-            }
-            let Some([word]) = source.words(at) else {
-                return Talk::malformed(UNKNOWN, source);
-            };
-            let [next, length, high, low] = word.to_ne_bytes();
-            let length = usize::from(length);
-            at += match protocol {
-                FRAGMENT if high | (low & 0xf8) != 0 => {
-                    return Talk::later_fragment(next, source);
-                }
-                FRAGMENT => 8,
-                AUTHENTICATION => (length + 2) * 4,
-                _ => (length + 1) * 8,
-            };
-            at = forget(at, word);
-            protocol = next;
-        }
-        if is_extension(protocol) {
-            return Talk::malformed(UNKNOWN, source);
-        }
-        Talk::read::<Self>(protocol, at, source)
-    }
-
-    #[inline(always)]
-    fn destination(source: &impl Source, at: usize) -> Option<Self> {
-        Some(v6(source.words(at + 24)?))
+        let who = v6(match source.direction() {
+            Direction::In => [a, b, c, d],
+            Direction::Out => [e, f, g, h],
+        });
+        let talk = behind_extensions(protocol, at + 40, source);
+        Some(Packet { who, talk })
     }
 
     /// Multicast listeners (RFC 2710, RFC 3810) and neighbours (RFC 4861).
@@ -311,6 +278,30 @@ impl Layer for Who6 {
     fn is_error(kind: u8) -> bool {
         matches!(kind, 1..=4)
     }
+}
+
+/// RFC 8200, 4; authentication headers: RFC 4302, 2.
+#[inline(always)]
+fn behind_extensions(mut protocol: u8, mut at: usize, source: &impl Source) -> Talk {
+    for _ in 0..opaque(EXTENSIONS_MAX) {
+        if !is_extension(protocol) {
+            return Talk::read::<Who6>(protocol, at, source);
+        }
+        let Some([word]) = source.words(at) else {
+            break;
+        };
+        let [next, length, high, low] = word.to_ne_bytes();
+        let length = usize::from(length);
+        at += match protocol {
+            FRAGMENT if high | (low & 0xf8) != 0 => return Talk::later_fragment(next, source),
+            FRAGMENT => 8,
+            AUTHENTICATION => (length + 2) * 4,
+            _ => (length + 1) * 8,
+        };
+        at = forget(at, word as usize) & REACH;
+        protocol = next;
+    }
+    Talk::malformed(UNKNOWN, source)
 }
 
 #[inline(always)]
@@ -354,12 +345,17 @@ pub fn v6(words: [u32; 4]) -> Who6 {
     }
 }
 
-/// The same number, of which the verifier knows nothing but that it is within reach: it would
-/// go through all that follows once for each way of getting there otherwise.
-///
-/// VERIFIER: `unknown` has to be something it does not know.
+/// The same address in two numbers, as they are in memory.
 #[inline(always)]
-fn forget(at: usize, unknown: u32) -> usize {
-    let unknown = unknown as usize;
-    (opaque(at ^ unknown) ^ unknown) & REACH
+pub fn v6_of_halves(halves: [u64; 2]) -> Who6 {
+    let mut address = [0; 16];
+    for (to, half) in address.chunks_exact_mut(8).zip(halves) {
+        to.copy_from_slice(&half.to_ne_bytes());
+    }
+    Who6 {
+        port: 0,
+        protocol: 0,
+        reserved: 0,
+        address,
+    }
 }

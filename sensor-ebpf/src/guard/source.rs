@@ -19,6 +19,8 @@ pub enum Direction {
 pub trait Source {
     /// Not a packet yet, but a process that wants to talk to somebody.
     const IS_CALL: bool = false;
+    /// Whether it is known whose socket it is about.
+    const HAS_SOCKET: bool = false;
 
     /// Some of its bytes, in the order they have there; none when it is too short.
     fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]>;
@@ -29,9 +31,11 @@ pub trait Source {
     /// Which way it goes.
     fn direction(&self) -> Direction;
 
-    /// The control group of its socket that is so many levels below the root; 0 when it has none,
-    /// or the hook does not know sockets.
-    fn group(&self, level: u32) -> u64;
+    /// The control group of its socket that is so many levels below the root; 0 when there is
+    /// none.
+    fn group(&self, _level: u32) -> u64 {
+        0
+    }
 }
 
 /// A frame at XDP, from its link layer on.
@@ -80,11 +84,6 @@ impl Source for Frame {
     fn direction(&self) -> Direction {
         Direction::In
     }
-
-    #[inline(always)]
-    fn group(&self, _: u32) -> u64 {
-        0
-    }
 }
 
 /// The same number; the compiler no longer knows which, or how it was made. The verifier does.
@@ -94,6 +93,15 @@ pub fn opaque(mut number: usize) -> usize {
     // one, which the kernel does not like.
     unsafe { asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack, preserves_flags)) };
     number
+}
+
+/// The same number, of which the verifier knows nothing any more: it would go through all that
+/// follows once for each way of getting there otherwise.
+///
+/// VERIFIER: `unknown` has to be something it does not know.
+#[inline(always)]
+pub fn forget(number: usize, unknown: usize) -> usize {
+    opaque(number ^ unknown) ^ unknown
 }
 
 /// Loads a word in one instruction. Network headers are not aligned, kernels that run this do not
@@ -112,37 +120,25 @@ unsafe fn load(from: usize) -> u32 {
     word as u32
 }
 
-/// A packet in a socket buffer.
-pub struct Buffer {
+/// A packet in a socket buffer, at the socket that sends or receives it or at an interface.
+pub struct Buffer<const AT_SOCKET: bool> {
     skb: SkBuff,
     direction: Direction,
-    /// Whether its socket can be asked for.
-    has_socket: bool,
 }
 
-impl Buffer {
-    /// At a network interface.
+impl<const AT_SOCKET: bool> Buffer<AT_SOCKET> {
     #[inline(always)]
-    pub fn at_interface(skb: *mut __sk_buff, direction: Direction) -> Self {
+    pub fn new(skb: *mut __sk_buff, direction: Direction) -> Self {
         Self {
             skb: SkBuff::new(skb),
             direction,
-            has_socket: false,
-        }
-    }
-
-    /// At the socket that sends or receives it.
-    #[inline(always)]
-    pub fn at_socket(skb: *mut __sk_buff, direction: Direction) -> Self {
-        Self {
-            skb: SkBuff::new(skb),
-            direction,
-            has_socket: true,
         }
     }
 }
 
-impl Source for Buffer {
+impl<const AT_SOCKET: bool> Source for Buffer<AT_SOCKET> {
+    const HAS_SOCKET: bool = AT_SOCKET;
+
     #[inline(always)]
     fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]> {
         self.skb.load(at).ok()
@@ -160,10 +156,27 @@ impl Source for Buffer {
 
     #[inline(always)]
     fn group(&self, level: u32) -> u64 {
-        if !self.has_socket {
-            return 0;
-        }
         // SAFETY: the helper takes the context.
         unsafe { bpf_skb_ancestor_cgroup_id(self.skb.skb, level.cast_signed()) }
+    }
+}
+
+/// A packet of ours that another one quotes: it went out.
+pub struct Quoted<'a, S>(pub &'a S);
+
+impl<S: Source> Source for Quoted<'_, S> {
+    #[inline(always)]
+    fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]> {
+        self.0.words(at)
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    #[inline(always)]
+    fn direction(&self) -> Direction {
+        Direction::Out
     }
 }

@@ -1,12 +1,13 @@
-//! Decides whether a packet passes, for all hooks alike: who is denied, then who is isolated; and
-//! only what would be dropped is looked up among what is allowed. Tells why, in counters.
+//! Decides whether a packet passes, for all hooks alike: first who is denied, then who is
+//! isolated; and only what would be dropped is looked up among what is allowed.
 
-use sensor_common::guard::{GROUP_DEPTH_MAX, Group, Who4, Who6, tally};
+use sensor_common::guard::{EGRESS, GROUP_DEPTH_MAX, Group, INGRESS, Who4, Who6, tally};
 
-use crate::lookup::{self, Found, Who};
+use crate::judge::{Judged, Judgement, count_denied};
+use crate::lookup::Case;
 use crate::maps::{GROUPS, STATE, Shared, count, is_ahead, member};
 use crate::packet::{Network, Talk};
-use crate::source::{Direction, Source, opaque};
+use crate::source::{Direction, Quoted, Source, forget, opaque};
 
 /// What is in force.
 pub struct Orders {
@@ -37,128 +38,99 @@ impl Orders {
     /// Whether a packet passes. What is not IP does.
     #[inline(always)]
     pub fn pass(&self, packet: &impl Source, network: Network) -> bool {
-        match network {
-            Network::V4(at) => self.pass_ip::<Who4>(packet, at),
-            Network::V6(at) => self.pass_ip::<Who6>(packet, at),
-            Network::Other => true,
-            Network::Malformed => self.pass_malformed(packet),
+        let judgement = match network {
+            Network::V4(at) => self.judge_packet::<Who4>(packet, at),
+            Network::V6(at) => self.judge_packet::<Who6>(packet, at),
+            Network::Other => Judgement::Pass,
+            Network::Malformed => self.judge_malformed(packet),
+        };
+        judgement != Judgement::Drop
+    }
+
+    #[inline(always)]
+    fn judge_packet<W: Judged>(&self, packet: &impl Source, at: usize) -> Judgement {
+        match W::read(packet, at) {
+            Some(read) => self.judge(packet, read.who, read.talk),
+            None => self.judge_malformed(packet),
         }
     }
 
+    /// Judges by what is known of a packet, or of a call.
     #[inline(always)]
-    fn pass_ip<W: Who>(&self, packet: &impl Source, at: usize) -> bool {
-        let Some(head) = W::head(packet, at) else {
-            return self.pass_malformed(packet);
-        };
-        let denied = lookup::denied(head.who, self.looks::<W>(), packet.direction());
-        if denied.is_none() && !self.needs_talk::<W>() {
-            return true;
+    pub fn judge<W: Judged>(&self, packet: &impl Source, who: W, talk: Talk) -> Judgement {
+        let talk = forget(talk.pack() as usize, self.looks as usize) as u64;
+        let talk = Talk::unpack(talk);
+        if talk.rank == Talk::VITAL {
+            return Judgement::Pass;
         }
-        let talk = W::talk(&head, packet);
-        let denied = match denied {
-            None => lookup::denied_service(head.who, &talk, self.looks::<W>(), packet.direction()),
-            found => found,
-        };
-        self.pass_talk(packet, head.who, &talk, denied)
-    }
-
-    /// Whether an address may be talked to.
-    #[inline(always)]
-    pub fn pass_call<W: Who>(&self, call: &impl Source, who: W, talk: &Talk) -> bool {
-        let looks = self.looks::<W>();
-        let denied = match lookup::denied(who, looks, Direction::Out) {
-            None => lookup::denied_service(who, talk, looks, Direction::Out),
-            found => found,
-        };
-        self.pass_talk(call, who, talk, denied)
-    }
-
-    #[inline(always)]
-    fn pass_talk<W: Who>(&self, packet: &impl Source, who: W, talk: &Talk, denied: Found) -> bool {
-        if talk.is_vital {
-            return true;
+        let case = self.case(packet, self.looks >> W::LOOKS_SHIFT);
+        let judgement = who.judge(talk, case, packet.bytes());
+        if judgement != Judgement::Open || !self.isolates_anybody() {
+            return judgement;
         }
         let group = self.isolated_group(packet);
-        if denied.is_none() && group.is_none() && !self.is_isolated() {
-            return true;
+        if (group.is_none() && !self.isolates_all())
+            || who.is_allowed(talk, case, packet.bytes())
+            || talk.rank == Talk::DHCP
+            || is_about_allowed::<W>(packet, talk, case)
+        {
+            return Judgement::Pass;
         }
-        if let Some(entry) = lookup::allowed(who, talk, packet.direction()) {
-            entry.hit(packet.bytes());
-            return true;
-        }
-        if let Some(entry) = denied {
-            entry.hit(packet.bytes());
-            return self.pass_denied(packet, tally::DENIED_IN, tally::DENIED_OUT);
-        }
-        if talk.is_dhcp || is_about_allowed::<W>(packet, talk) {
-            return true;
-        }
-        if let Some(group) = group {
-            group.hit(packet.bytes());
-            return self.pass_denied(packet, tally::GROUP, tally::GROUP);
-        }
-        self.pass_denied(packet, tally::ISOLATED_IN, tally::ISOLATED_OUT)
+        drop_isolated(packet, group, case)
     }
 
     #[inline(always)]
-    fn pass_malformed(&self, packet: &impl Source) -> bool {
+    fn judge_malformed(&self, packet: &impl Source) -> Judgement {
         count(tally::MALFORMED, packet.bytes());
-        if let Some(group) = self.isolated_group(packet) {
-            group.hit(packet.bytes());
-            return self.pass_denied(packet, tally::GROUP, tally::GROUP);
+        let group = self.isolated_group(packet);
+        if group.is_none() && !self.isolates_all() {
+            return Judgement::Pass;
         }
-        if !self.is_isolated() {
-            return true;
+        drop_isolated(packet, group, self.case(packet, 0))
+    }
+
+    #[inline(always)]
+    fn case<S: Source>(&self, packet: &S, looks: u32) -> Case {
+        Case {
+            looks,
+            direction: match packet.direction() {
+                Direction::In => INGRESS,
+                Direction::Out => EGRESS,
+            },
+            is_call: S::IS_CALL.into(),
+            dry_run: self.dry_run.into(),
+            reserved: 0,
         }
-        self.pass_denied(packet, tally::ISOLATED_IN, tally::ISOLATED_OUT)
-    }
-
-    /// Counts it, and lets it pass if this is only a rehearsal.
-    #[inline(always)]
-    fn pass_denied<S: Source>(&self, packet: &S, coming_in: u32, going_out: u32) -> bool {
-        let reason = match packet.direction() {
-            _ if self.dry_run => tally::DRY_RUN,
-            _ if S::IS_CALL => tally::REFUSED,
-            Direction::In => coming_in,
-            Direction::Out => going_out,
-        };
-        count(reason, packet.bytes());
-        self.dry_run
     }
 
     #[inline(always)]
-    fn looks<W: Who>(&self) -> u32 {
-        self.looks >> W::LOOKS_SHIFT
-    }
-
-    /// Whether an address alone does not decide.
-    #[inline(always)]
-    fn needs_talk<W: Who>(&self) -> bool {
-        lookup::has_services(self.looks::<W>())
-            || self.group_levels != 0
-            || self.isolated_until_boot_ns != 0
+    fn isolates_anybody(&self) -> bool {
+        self.group_levels != 0 || self.isolated_until_boot_ns != 0
     }
 
     #[inline(always)]
-    fn is_isolated(&self) -> bool {
+    fn isolates_all(&self) -> bool {
         is_ahead(self.isolated_until_boot_ns)
     }
 
     /// The isolated control group that the socket, or the caller, is in.
     #[inline(always)]
-    fn isolated_group(&self, packet: &impl Source) -> Option<&'static Shared<Group>> {
-        if self.group_levels == 0 {
+    fn isolated_group<S: Source>(&self, packet: &S) -> Option<&'static Shared<Group>> {
+        if !S::HAS_SOCKET || self.group_levels == 0 {
             return None;
         }
-        for level in 1..=opaque(GROUP_DEPTH_MAX as usize) as u32 {
+        // VERIFIER: one counter, and not unrolled.
+        let mut level = opaque(0) as u32;
+        while level < GROUP_DEPTH_MAX {
+            level += 1;
             if self.group_levels >> level & 1 == 0 {
                 continue;
             }
             let id = packet.group(level);
             if id == 0 {
-                return None;
+                break;
             }
-            // SAFETY: at worst a group that was released is still found, or counted for another.
+            // SAFETY: at worst one that was released meanwhile is counted for another.
             if let Some(group) = unsafe { GROUPS.get(&id) }
                 && is_ahead(member!(group, until_boot_ns))
             {
@@ -169,16 +141,33 @@ impl Orders {
     }
 }
 
+#[inline(always)]
+fn drop_isolated(
+    packet: &impl Source,
+    group: Option<&'static Shared<Group>>,
+    case: Case,
+) -> Judgement {
+    let bytes = packet.bytes();
+    match group {
+        Some(group) => {
+            group.hit(bytes);
+            count_denied(case, bytes, tally::GROUP, tally::GROUP)
+        }
+        None => count_denied(case, bytes, tally::ISOLATED_IN, tally::ISOLATED_OUT),
+    }
+}
+
 /// An error about a packet that was allowed out comes from anywhere on its way; without those
 /// that tell what length would pass, connections hang.
 #[inline(always)]
-fn is_about_allowed<W: Who>(packet: &impl Source, talk: &Talk) -> bool {
-    let (Some(at), Direction::In) = (talk.quoted, packet.direction()) else {
+fn is_about_allowed<W: Judged>(packet: &impl Source, talk: Talk, case: Case) -> bool {
+    if talk.quoted == 0 || case.direction() == Direction::Out {
         return false;
-    };
-    let Some(destination) = W::destination(packet, at) else {
-        return false;
-    };
-    // Of the service only so much is known as that its address is allowed for any.
-    lookup::allowed(destination, &Talk::plain(0), Direction::Out).is_some()
+    }
+    let at = usize::from(talk.quoted);
+    W::read(&Quoted(packet), at).is_some_and(|quoted| {
+        quoted
+            .who
+            .is_allowed(quoted.talk, case.going_out(), packet.bytes())
+    })
 }

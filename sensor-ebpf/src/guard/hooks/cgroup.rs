@@ -47,7 +47,7 @@ fn judge(ctx: &SkBuffContext, direction: Direction) -> i32 {
     if unsafe { (*skb).ifindex } == LOOPBACK_IFINDEX {
         return PASS;
     }
-    let buffer = Buffer::at_socket(skb, direction);
+    let buffer = Buffer::<true>::new(skb, direction);
     if orders.pass(&buffer, packet::at_start(&buffer)) {
         PASS
     } else {

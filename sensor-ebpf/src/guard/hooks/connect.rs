@@ -7,6 +7,7 @@ use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use sensor_common::guard::{Who4, Who6};
 
+use crate::judge::Judgement;
 use crate::lookup::Who;
 use crate::packet::{Talk, UDP, v4, v6};
 use crate::source::{Direction, Source};
@@ -57,10 +58,8 @@ fn judge4(call: *mut bpf_sock_addr) -> i32 {
     };
     // SAFETY: the context is valid while the program runs; volatile, because the verifier wants
     // whole members.
-    answer(orders.pass4(
-        unsafe { (&raw const (*call).user_ip4).read_volatile() },
-        call,
-    ))
+    let address = unsafe { (&raw const (*call).user_ip4).read_volatile() };
+    judge_v4(&orders, address, call)
 }
 
 #[inline(always)]
@@ -78,29 +77,34 @@ fn judge6(call: *mut bpf_sock_addr) -> i32 {
         }
     };
     let words = [word(0), word(1), word(2), word(3)];
-    let pass = match words {
+    match words {
         // RFC 4291, 2.5.5.2: an IPv4 address.
-        [0, 0, MAPPED, address] => orders.pass4(address, call),
-        [0, 0, 0, last] if u32::from_be(last) <= 1 => true,
-        _ => orders.pass_call(&Call, v6(words), &talk::<Who6>(call)),
-    };
-    answer(pass)
+        [0, 0, MAPPED, address] => judge_v4(&orders, address, call),
+        // This host, and no address, which means the same.
+        [0, 0, 0, last] if u32::from_be(last) <= 1 => PASS,
+        _ => answer(orders.judge(&Call, v6(words), talk::<Who6>(call))),
+    }
 }
 
 /// `ffff` in front of an IPv4 address, in network order.
 const MAPPED: u32 = 0xffff_u32.to_be();
 
-impl Orders {
-    #[inline(always)]
-    fn pass4(&self, address: u32, call: *mut bpf_sock_addr) -> bool {
-        let [first, ..] = address.to_ne_bytes();
-        // 127.0.0.0/8, and 0.0.0.0, which means the same.
-        first == 127 || address == 0 || self.pass_call(&Call, v4(address), &talk::<Who4>(call))
+#[inline(always)]
+fn judge_v4(orders: &Orders, address: u32, call: *mut bpf_sock_addr) -> i32 {
+    let [first, ..] = address.to_ne_bytes();
+    // This host, and no address, which means the same.
+    if first == 127 || address == 0 {
+        return PASS;
     }
+    answer(orders.judge(&Call, v4(address), talk::<Who4>(call)))
 }
 
-fn answer(pass: bool) -> i32 {
-    if pass { PASS } else { REFUSE }
+#[inline(always)]
+fn answer(judgement: Judgement) -> i32 {
+    match judgement {
+        Judgement::Drop => REFUSE,
+        Judgement::Open | Judgement::Pass => PASS,
+    }
 }
 
 /// What is going to be talked. The port at this end is not known yet.
@@ -116,7 +120,9 @@ fn talk<W: Who>(call: *mut bpf_sock_addr) -> Talk {
     // Multipath TCP's number (262) happens to become that of TCP, which its packets have.
     let mut talk = Talk::plain(protocol as u8);
     talk.remote_port = u16::from_be(port as u16);
-    talk.is_dhcp = talk.protocol == UDP && talk.remote_port == W::DHCP.1;
+    if talk.protocol == UDP && talk.remote_port == W::DHCP.1 {
+        talk.rank = Talk::DHCP;
+    }
     talk
 }
 
@@ -125,6 +131,7 @@ struct Call;
 
 impl Source for Call {
     const IS_CALL: bool = true;
+    const HAS_SOCKET: bool = true;
 
     #[inline(always)]
     fn words<const N: usize>(&self, _: usize) -> Option<[u32; N]> {

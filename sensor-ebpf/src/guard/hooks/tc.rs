@@ -55,15 +55,17 @@ pub fn guard_l3_egress(ctx: TcContext) -> i32 {
     judge(&ctx, Direction::Out, packet::at_start)
 }
 
+type Interface = Buffer<false>;
+
 #[inline(always)]
-fn judge(ctx: &TcContext, direction: Direction, network: impl Fn(&Buffer) -> Network) -> i32 {
+fn judge(ctx: &TcContext, direction: Direction, network: impl Fn(&Interface) -> Network) -> i32 {
     let Some(orders) = Orders::current() else {
         return PASS;
     };
     if direction == Direction::Out && orders.sockets && is_of_internet_socket(ctx) {
         return PASS;
     }
-    let buffer = Buffer::at_interface(ctx.skb.skb, direction);
+    let buffer = Interface::new(ctx.skb.skb, direction);
     if orders.pass(&buffer, network(&buffer)) {
         PASS
     } else {
