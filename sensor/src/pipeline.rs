@@ -24,6 +24,7 @@ use crate::export::writer::{Writer, Written};
 use crate::probe::account::Account;
 use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
 use crate::probe::filters::{FilterError, Filters, Rules};
+use crate::probe::prevention::{self, Prevention, Spared};
 use crate::probe::reader::{Frame, Lanes};
 use crate::probe::selection::Selection;
 use crate::respond::journal::Entry;
@@ -49,6 +50,8 @@ const LAST_FILES: Duration = Duration::from_secs(2);
 pub enum Renewal {
     /// File filters.
     Filters(Rules),
+    /// Rules about programs that are not to start.
+    Prevention(Vec<prevention::Rule>, Spared),
     /// Sigma rules.
     Sigma(Box<sigma::Engine>),
     /// Decoy files.
@@ -61,6 +64,7 @@ pub struct Pipeline<W: Write> {
     decoder: Decoder,
     engine: Engine<W>,
     filters: Filters,
+    prevention: Prevention,
     filters_refreshed: Instant,
     scripts_watched: Instant,
     renewals: Receiver<Renewal>,
@@ -86,6 +90,7 @@ impl<W: Write> Pipeline<W> {
         tracker: Tracker,
         detector: Option<Detector>,
         filters: Filters,
+        prevention: Prevention,
         renewals: Receiver<Renewal>,
         responses: Inbox,
         responder: Handle,
@@ -101,6 +106,7 @@ impl<W: Write> Pipeline<W> {
             decoder: Decoder { clock },
             engine,
             filters,
+            prevention,
             filters_refreshed: Instant::now(),
             scripts_watched: Instant::now(),
             renewals,
@@ -171,6 +177,7 @@ impl<W: Write> Pipeline<W> {
             if self.filters_refreshed.elapsed() >= FILTERS_EVERY {
                 self.filters_refreshed = Instant::now();
                 report_filters(self.filters.refresh());
+                report_filters(self.prevention.refresh());
             }
             self.settle();
         }
@@ -266,6 +273,18 @@ impl<W: Write> Pipeline<W> {
                 }
                 Err(error) => {
                     tracing::error!(%error, "not all of the new file filters are in force")
+                }
+            },
+            Renewal::Prevention(rules, spared) => match self.prevention.apply(rules, spared) {
+                Ok(()) => {
+                    let rules = self.prevention.len();
+                    tracing::info!(
+                        rules,
+                        "which programs do not start is as in the configuration now"
+                    );
+                }
+                Err(error) => {
+                    tracing::error!(%error, "not all of the rules about programs that are not to start are in force");
                 }
             },
             Renewal::Sigma(rules) => {

@@ -16,6 +16,7 @@ mod indicators;
 mod injection;
 mod late;
 mod pivot;
+mod prevented;
 mod program;
 mod remote_shell;
 mod repeats;
@@ -151,6 +152,7 @@ impl Detector {
         self.scans.observe(event, host, found);
         self.pivots.observe(event, host, found);
         self.channels.observe(event, host, found);
+        prevented::observe(event, found);
         for (key, of) in self.webshells.same_story() {
             self.incidents.join(key, of);
         }

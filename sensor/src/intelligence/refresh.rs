@@ -29,13 +29,48 @@ const COMMANDS_MAX: usize = 16;
 const BACK_OFF: Duration = Duration::from_secs(30);
 /// Doublings of it.
 const DOUBLINGS_MAX: u32 = 10;
+/// Characters repeated of what was asked for.
+const SHOWN_MAX: usize = 80;
 /// Characters of an error that are kept.
 const ERROR_MAX: usize = 1_024;
 /// Longest sleep.
 const NAP: Duration = Duration::from_secs(3_600);
 
-/// Request of the control socket that [`Intelligence::answer`] answers.
+/// The word before a [`Question`] at the control socket.
 pub const INTELLIGENCE: &str = "intelligence";
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// How it is.
+    Report,
+    /// That all lists are fetched now.
+    Refresh,
+    /// What is known of an indicator.
+    Check(Subject),
+}
+
+impl Question {
+    /// Reads nothing, `refresh`, or `check INDICATOR`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        match (word, rest) {
+            ("", "") => Ok(Self::Report),
+            ("refresh", "") => Ok(Self::Refresh),
+            ("check", rest) => match Subject::parse(rest) {
+                Ok(subject) => Ok(Self::Check(subject)),
+                Err(error) => {
+                    let shown: String = rest.chars().take(SHOWN_MAX).collect();
+                    Err(format!("{shown:?} is {error}"))
+                }
+            },
+            _ => Err("this is no question about lists; ask nothing, refresh, or check".to_owned()),
+        }
+    }
+}
 
 /// What the thread is told.
 enum Command {
@@ -176,33 +211,25 @@ impl Intelligence {
         report
     }
 
-    /// What is answered to a request, behind its first word: nothing, `refresh`, `check INDICATOR`.
-    #[must_use]
-    pub fn answer(&self, request: &str) -> serde_json::Value {
-        let error = |why: String| serde_json::json!({ "error": why });
-        let (word, rest) = request.split_once(' ').unwrap_or((request, ""));
-        let answer = match (word, rest) {
-            ("", "") => serde_json::to_value(self.report()),
-            ("refresh", "") => Ok(serde_json::json!({ "started": self.refresh() })),
-            ("check", text) => match self.check(text) {
-                Ok(checked) => serde_json::to_value(checked),
-                Err(why) => return error(why),
-            },
-            _ => return error(format!("unknown request {request:?}")),
-        };
-        answer.unwrap_or_else(|why| error(why.to_string()))
+    /// The answer to a question, as a line of JSON.
+    ///
+    /// # Errors
+    /// When there is none to be made.
+    pub fn answer(&self, question: &Question) -> serde_json::Result<String> {
+        match question {
+            Question::Report => serde_json::to_string(&self.report()),
+            Question::Refresh => Ok(serde_json::json!({ "started": self.refresh() }).to_string()),
+            Question::Check(subject) => serde_json::to_string(&self.check(subject)),
+        }
     }
 
     /// What is known of an indicator.
-    ///
-    /// # Errors
-    /// When the text is none.
-    pub fn check(&self, text: &str) -> Result<Checked, String> {
-        let subject = Subject::parse(text).map_err(|error| format!("{text:?} is {error}"))?;
+    #[must_use]
+    pub fn check(&self, subject: &Subject) -> Checked {
         let store = self.shared.store();
-        let found = store.find(&subject, now());
+        let found = store.find(subject, now());
         let note = found.as_ref().map(|found| found.note);
-        Ok(Checked {
+        Checked {
             asked: subject.to_string(),
             indicator: found.as_ref().map(|found| found.indicator.to_string()),
             list: note.map(|note| Arc::clone(&note.list)),
@@ -211,7 +238,7 @@ impl Intelligence {
             confidence: note.map(|note| note.confidence),
             until: note.map(|note| note.until),
             blocks: note.is_some_and(|note| note.blocks),
-        })
+        }
     }
 }
 

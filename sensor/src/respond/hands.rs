@@ -1,6 +1,8 @@
 //! How the actions of playbooks are carried out: each by the function that the command of that
 //! name calls, with the same precautions and the same answer.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +15,7 @@ use super::firewall::target::Target;
 use super::outbox::Outbox;
 use super::playbook::{Action, Mode, Playbook, Run, Set};
 use super::process::{self, Options, Protected, Signal};
+use super::quarantine;
 use super::responder::{Order, report};
 use super::run;
 use crate::event::Event;
@@ -94,10 +97,20 @@ impl Hands {
             Action::Freeze => {
                 process::freeze(&processes(action, order), &self.options(cause, dry_run))
             }
-            Action::Quarantine => failed(&cause, action, &target, "QUARANTINE"),
+            Action::Quarantine => self.quarantine(&target, &order.event, cause, dry_run),
         }
     }
 
+    /// Ends the connections with whom a playbook has blocked: that takes longer than anything else.
+    pub fn end_connections(blocked: &mut Response) {
+        if blocked.outcome == Outcome::Done
+            && let Ok(target) = blocked.target.parse()
+        {
+            Firewall::end_connections(target, blocked);
+        }
+    }
+
+    /// Blocks somebody; the connections that there are find no way through, and are ended later.
     fn block(
         &mut self,
         target: &str,
@@ -114,6 +127,7 @@ impl Hands {
                 target,
                 &How {
                     ttl: playbook.ttl,
+                    spare_connections: !dry_run,
                     dry_run,
                     ..How::new(cause)
                 },
@@ -133,6 +147,27 @@ impl Hands {
             protected: Arc::clone(&self.protected),
             state: self.state.clone(),
         }
+    }
+
+    /// Puts a file away; a path of somebody in another mount namespace is meant as they see it.
+    fn quarantine(&self, path: &str, alert: &Event, cause: Cause, dry_run: bool) -> Response {
+        let Cause { origin, by, reason } = cause;
+        let options = quarantine::Options {
+            origin,
+            by,
+            reason,
+            dry_run,
+            state: self.state.clone(),
+        };
+        let elsewhere = alert.process.as_ref().filter(|process| {
+            let ours = fs::metadata("/proc/self/ns/mnt").map(|namespace| namespace.ino());
+            ours.map_or(true, |ours| ours != u64::from(process.namespaces.mnt))
+        });
+        let file = quarantine::File {
+            path: path.into(),
+            seen_by: elsewhere.map(|process| process.key),
+        };
+        quarantine::put(&file, &options)
     }
 
     fn isolate(&mut self, playbook: &Playbook, cause: Cause, dry_run: bool) -> Response {

@@ -12,6 +12,7 @@ pub mod lists;
 pub mod outbox;
 pub mod playbook;
 pub mod process;
+pub mod quarantine;
 pub mod rehearsal;
 pub mod responder;
 mod run;

@@ -54,7 +54,11 @@ fn eventually(intelligence: &Intelligence, wanted: impl Fn(&Report) -> bool) -> 
 }
 
 fn is_listed(intelligence: &Intelligence, text: &str) -> bool {
-    intelligence.check(text).unwrap().list.is_some()
+    checked(intelligence, text).list.is_some()
+}
+
+fn checked(intelligence: &Intelligence, text: &str) -> Checked {
+    intelligence.check(&Subject::parse(text).unwrap())
 }
 
 #[test]
@@ -201,7 +205,7 @@ fn what_a_list_may_block_is_blocked_and_what_leaves_it_is_not_any_more() {
         networks(&told),
         (vec!["198.51.100.7".into(), "203.0.113.0/24".into()], vec![])
     );
-    assert!(lists.check("198.51.100.7").unwrap().blocks);
+    assert!(checked(&lists, "198.51.100.7").blocks);
     fs::write(&path, "198.51.100.8\n203.0.113.0/24\n").unwrap();
     assert!(lists.refresh());
     let (add, remove) = networks(&told);
@@ -251,15 +255,13 @@ fn questions_are_answered_and_what_is_none_is_refused() {
         None,
     );
     eventually(&lists, |report| report.sizes.networks == 1);
-    let answer = lists.answer("check 198.51.100.9");
-    assert_eq!(answer["indicator"], "198.51.100.0/24");
-    assert!(
-        lists.answer("check so what")["error"]
-            .as_str()
-            .unwrap()
-            .contains("so what")
-    );
-    assert_eq!(lists.answer("")["sources"][0]["name"], "x");
-    assert_eq!(lists.answer("refresh")["started"], true);
-    assert!(lists.answer("dance").get("error").is_some());
+    let answer = |text: &str| -> serde_json::Value {
+        let question = Question::parse(text).unwrap();
+        serde_json::from_str(&lists.answer(&question).unwrap()).unwrap()
+    };
+    assert_eq!(answer("check 198.51.100.9")["indicator"], "198.51.100.0/24");
+    assert_eq!(answer("")["sources"][0]["name"], "x");
+    assert_eq!(answer("refresh")["started"], true);
+    assert!(Question::parse("check so what").unwrap_err().contains("so what"));
+    assert!(Question::parse("dance").is_err() && Question::parse("refresh now").is_err());
 }

@@ -93,6 +93,14 @@ impl Firewall {
         sever::meant(&move |socket| is_with(socket, &target))
     }
 
+    /// Ends the connections with somebody who was blocked with
+    /// [`spare_connections`](How::spare_connections), because something else was more urgent than
+    /// this, which may take milliseconds; says so in the answer to that.
+    pub fn end_connections(target: Target, response: &mut Response) {
+        let severed = sever::sever(&move |socket| is_with(socket, &target));
+        response.detail = format!("{}{}", response.detail, told(severed)).into();
+    }
+
     fn enter(
         &mut self,
         list: List,
