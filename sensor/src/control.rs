@@ -177,17 +177,18 @@ impl Control {
     }
 
     async fn answer(&self, mut stream: tokio::net::UnixStream) -> io::Result<()> {
-        // The mode of the socket says so too; this also holds if someone changes that.
-        if stream.peer_cred()?.uid() != 0 {
-            return stream
-                .write_all(b"{\"error\":\"only root may ask\"}\n")
-                .await;
-        }
+        let is_root = stream.peer_cred()?.uid() == 0;
         let mut request = String::new();
         let (read, mut write) = stream.split();
         tokio::io::BufReader::new(read.take(REQUEST_MAX))
             .read_line(&mut request)
             .await?;
+        // The mode of the socket says so too; this also holds if someone changes that.
+        if !is_root {
+            return write
+                .write_all(b"{\"error\":\"only root may ask\"}\n")
+                .await;
+        }
         let mut answer = self
             .reply(request.trim())
             .unwrap_or_else(|error| json!({ "error": error }).to_string());

@@ -25,6 +25,7 @@ pub mod intelligence;
 #[cfg(test)]
 mod page;
 pub mod pipeline;
+pub mod priority;
 pub mod probe;
 pub mod replay;
 pub mod respond;

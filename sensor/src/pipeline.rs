@@ -18,9 +18,10 @@ use crate::engine::{Delivery, Engine, Reaction};
 use crate::event::file::{AccessKind, Name, Source};
 use crate::event::health::{Change, Health, Lost, UNKNOWN_KIND, Verdict};
 use crate::event::process::Process;
-use crate::event::response::Response;
+use crate::event::response::{Origin, Outcome, Response};
 use crate::event::{Action, Event, Stamp};
 use crate::export::writer::{Writer, Written};
+use crate::priority;
 use crate::probe::account::Account;
 use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
 use crate::probe::filters::{FilterError, Filters, Rules};
@@ -121,6 +122,7 @@ impl<W: Write> Pipeline<W> {
 
     /// Works until `stop` is set and the queues are empty, or nobody reads the output.
     pub fn run(mut self, stop: &AtomicBool) {
+        priority::comes(priority::EARLY);
         if let Some(detector) = &self.engine.detector {
             detector.wakes_this_thread();
         }
@@ -236,6 +238,11 @@ impl<W: Write> Pipeline<W> {
 
     fn respond(&mut self, time: Stamp, response: Response, about: Option<Process>) -> Written {
         self.status.responses.count(response.outcome);
+        if let (Some(process), Some(detector)) = (&about, &mut self.engine.detector)
+            && (response.origin, response.outcome) == (Origin::Playbook, Outcome::Done)
+        {
+            detector.answered(process.key);
+        }
         let event = Event {
             id: self.engine.next_id(),
             cpu: 0,

@@ -15,7 +15,10 @@ use std::path::{Path, PathBuf};
 /// Per room, what it may import besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
-    ("probe", &["event", "clock", "detached", "cgroup"]),
+    (
+        "probe",
+        &["event", "clock", "detached", "priority", "cgroup"],
+    ),
     ("track", &["event", "detached", "glance"]),
     ("content", &["event"]),
     ("intelligence", &["event"]),
@@ -43,6 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "door",
             "glance",
             "intelligence",
+            "priority",
             "state",
         ],
     ),
@@ -52,6 +56,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("detached", &[]),
     ("door", &[]),
     ("glance", &[]),
+    ("priority", &[]),
     ("state", &[]),
 ];
 

@@ -12,7 +12,6 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -99,14 +98,21 @@ impl Attack {
     fn by(peer: Ipv4Addr) -> Self {
         let listener = TcpListener::bind((peer, 0)).unwrap();
         let peer = listener.local_addr().unwrap();
-        let socket = OwnedFd::from(TcpStream::connect(peer).unwrap());
-        let (master, _) = listener.accept().unwrap();
-        let shell = Command::new(SHELL)
-            .stdin(socket.try_clone().unwrap())
-            .stdout(socket.try_clone().unwrap())
-            .stderr(socket)
+        // A process of its own calls its master and becomes a shell.
+        let shell = Command::new(sensor_binary().unwrap())
+            .args([
+                "drill",
+                "--act",
+                "called-shell",
+                "--master",
+                &peer.to_string(),
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let (master, _) = listener.accept().unwrap();
         Self {
             shell,
             master,

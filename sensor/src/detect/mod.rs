@@ -284,6 +284,14 @@ impl Detector {
         }
     }
 
+    /// A playbook has done something about a process: when what it did happens again, also with
+    /// another process, it is told again and not taken for the same story, so that it is answered
+    /// again.
+    pub fn answered(&mut self, process: ProcessKey) {
+        self.reported.forget(process);
+        self.repeats.forget(process);
+    }
+
     /// The processes of an incident that are known.
     #[must_use]
     pub fn members(&self, incident: &str) -> Vec<ProcessKey> {

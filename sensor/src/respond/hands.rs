@@ -14,6 +14,7 @@ use super::firewall::order::{How, Isolation, Scope};
 use super::firewall::target::Target;
 use super::outbox::Outbox;
 use super::playbook::{Action, Mode, Playbook, Run, Set};
+use super::process::proc::Stat;
 use super::process::{self, Options, Protected, Signal};
 use super::quarantine;
 use super::responder::{Order, report};
@@ -92,12 +93,18 @@ impl Hands {
                 response
             }
             Action::Kill | Action::KillTree | Action::KillIncident => {
-                process::kill(&processes(action, order), &self.options(cause, dry_run))
+                let target = processes(action, order);
+                let mut response = process::kill(&target, &self.options(cause, dry_run));
+                // Another playbook, or the end of its connection, was quicker: that is no failure.
+                if response.outcome == Outcome::Failed && target.processes.iter().all(has_ended) {
+                    response.outcome = Outcome::Done;
+                }
+                response
             }
             Action::Freeze => {
                 process::freeze(&processes(action, order), &self.options(cause, dry_run))
             }
-            Action::Quarantine => self.quarantine(&target, &order.event, cause, dry_run),
+            Action::Quarantine => self.quarantine(&file(&target, order), cause, dry_run),
         }
     }
 
@@ -149,8 +156,7 @@ impl Hands {
         }
     }
 
-    /// Puts a file away; a path of somebody in another mount namespace is meant as they see it.
-    fn quarantine(&self, path: &str, alert: &Event, cause: Cause, dry_run: bool) -> Response {
+    fn quarantine(&self, file: &quarantine::File, cause: Cause, dry_run: bool) -> Response {
         let Cause { origin, by, reason } = cause;
         let options = quarantine::Options {
             origin,
@@ -159,15 +165,7 @@ impl Hands {
             dry_run,
             state: self.state.clone(),
         };
-        let elsewhere = alert.process.as_ref().filter(|process| {
-            let ours = fs::metadata("/proc/self/ns/mnt").map(|namespace| namespace.ino());
-            ours.map_or(true, |ours| ours != u64::from(process.namespaces.mnt))
-        });
-        let file = quarantine::File {
-            path: path.into(),
-            seen_by: elsewhere.map(|process| process.key),
-        };
-        quarantine::put(&file, &options)
+        quarantine::put(file, &options)
     }
 
     fn isolate(&mut self, playbook: &Playbook, cause: Cause, dry_run: bool) -> Response {
@@ -222,6 +220,33 @@ fn processes(action: &Action, order: &Order) -> process::Target {
     process::Target {
         processes: about.into_iter().chain(others).collect(),
         tree,
+    }
+}
+
+/// Whether a process runs no more, whether or not somebody has waited for it.
+fn has_ended(key: &ProcessKey) -> bool {
+    Stat::of(key.pid).map_or(true, |stat| {
+        stat.key != *key || matches!(stat.state, 'Z' | 'X')
+    })
+}
+
+/// The file of an alert, as its process saw it: where that has other mounts than we have, through
+/// a process that does and is still there.
+fn file(path: &str, order: &Order) -> quarantine::File {
+    let about = order.event.process.as_ref();
+    let ours = fs::metadata("/proc/self/ns/mnt").map(|namespace| namespace.ino());
+    let elsewhere = about.filter(|process| {
+        let mounts = u64::from(process.namespaces.mnt);
+        mounts != 0 && ours.as_ref().is_ok_and(|ours| *ours != mounts)
+    });
+    let seen_by = elsewhere.map(|process| {
+        let parent = process.parent.as_ref().map(|parent| parent.key);
+        let mut family = [Some(process.key), parent].into_iter().flatten();
+        family.find(|key| !has_ended(key)).unwrap_or(process.key)
+    });
+    quarantine::File {
+        path: path.into(),
+        seen_by,
     }
 }
 

@@ -22,6 +22,7 @@ use super::playbook::{Action, Playbook, Set};
 use crate::event::process::ProcessKey;
 use crate::event::response::{Origin, Outcome, Response};
 use crate::event::{Action as Happening, Event};
+use crate::priority;
 
 /// Alerts waiting to be looked at; beyond that they are passed over, and counted.
 const WAITING_MAX: usize = 1_024;
@@ -224,6 +225,7 @@ struct Work {
 
 impl Work {
     fn run(&mut self, tasks: &Receiver<Task>, stop: &AtomicBool) {
+        priority::comes(priority::FIRST);
         self.hands.prepare(&Arc::clone(&self.set));
         let mut ticked = Instant::now();
         loop {

@@ -84,6 +84,10 @@ impl Host {
     }
 
     fn writes(&mut self, pid: u32, path: &str, inode: u64) {
+        self.opens(pid, path, inode, true);
+    }
+
+    fn opens(&mut self, pid: u32, path: &str, inode: u64, truncated: bool) {
         let mut file = made_up::file(0);
         file.inode = inode;
         let access = Access {
@@ -94,7 +98,7 @@ impl Host {
             reads: false,
             writes: true,
             created: true,
-            truncated: true,
+            truncated,
         };
         assert!(
             self.does(pid, Action::FileAccess(Box::new(access)))
@@ -178,5 +182,17 @@ fn what_a_compiler_makes_is_not_what_the_tool_fetched_that_calls_it() {
     assert_eq!(
         severities(&host.executes(14, &["/tmp/project/tool"], 99)),
         [Severity::High]
+    );
+}
+
+#[test]
+fn a_new_file_with_the_number_of_a_download_that_is_gone_is_none() {
+    let mut host = Host::new();
+    host.fetches("/usr/bin/ssh", PEER, "/home/eve/.ssh/known_hosts");
+    host.executes(20, &["/usr/bin/cp"], 2);
+    host.opens(20, "/srv/root/bin/sh", 99, false);
+    assert_eq!(
+        severities(&host.executes(11, &["/srv/root/bin/sh"], 99)),
+        []
     );
 }

@@ -232,13 +232,13 @@ impl TryFrom<WrittenWhen> for When {
         let when = Self {
             min_severity: min_severity.as_deref().map(severity).transpose()?,
             min_confidence: min_confidence.map(percent).transpose()?,
-            rules: list(rules, |text| Pattern::parse(text))?,
+            rules: list(rules, Pattern::parse)?,
             techniques: list(techniques, technique)?,
             tactics: list(tactics, known_tactic)?,
-            services: list(services, |text| Pattern::parse(text))?,
-            users: list(users, |text| Pattern::parse(text))?,
-            containers: list(containers, |text| Pattern::parse(text))?,
-            executables: list(executables, |text| Pattern::parse(text))?,
+            services: list(services, Pattern::parse)?,
+            users: list(users, Pattern::parse)?,
+            containers: list(containers, Pattern::parse)?,
+            executables: list(executables, Pattern::parse)?,
             peer,
             peers: peers.into(),
         };
