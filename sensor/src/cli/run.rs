@@ -14,12 +14,15 @@ use super::{Failure, OK};
 use crate::config::Config;
 use crate::content::scanner::Renewer;
 use crate::control::{Control, Instance};
+use crate::decoy::ports::Ports;
+use crate::decoy::{self, Decoys};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
 use crate::event::alert::ALERT;
 use crate::export::json;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
+use crate::intelligence::Intelligence;
 use crate::pipeline::{Pipeline, Renewal};
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::filters::Filters;
@@ -33,7 +36,8 @@ use crate::probe::selection::Selection;
 use crate::respond::firewall::Firewall;
 use crate::respond::hands::Hands;
 use crate::respond::journal::Left;
-use crate::respond::outbox::outbox;
+use crate::respond::lists::Lists;
+use crate::respond::outbox::{Outbox, outbox};
 use crate::respond::responder::{Handle, Responder};
 use crate::state::Keeper;
 use crate::status::Status;
@@ -180,7 +184,11 @@ fn watch(
     instance: Instance,
     mut loaded: Loaded,
 ) -> anyhow::Result<u8> {
-    let filters = Filters::new(&mut loaded.ebpf, config.files.rules()?)?;
+    if config.detection {
+        // Before the files are watched, which goes by what is there.
+        make_decoys(&config.decoys()?);
+    }
+    let filters = Filters::new(&mut loaded.ebpf, config.file_rules()?)?;
     let (prevented, spared) = config.respond.prevention()?;
     let prevention = Prevention::new(&mut loaded.ebpf, prevented, spared)?;
     let mut take = |name| {
@@ -231,6 +239,12 @@ fn watch(
     inbox.earlier = earlier(&config.state_directory);
     let playbooks = config.respond.playbooks()?;
     let responder = Responder::start(playbooks, hands(config)?, outbox.clone())?;
+    let intelligence = detector
+        .as_mut()
+        .and_then(|detector| intelligence(config, detector, &status, &outbox));
+    if let Some(detector) = &mut detector {
+        decoys(config, detector, &status)?;
+    }
     let pipeline = Pipeline::new(
         consumer,
         random(),
@@ -257,6 +271,7 @@ fn watch(
         path: reload,
         renew,
         content,
+        intelligence,
         kinds,
         responder: responder.handle(),
         pipeline: pipeline.thread().clone(),
@@ -355,6 +370,57 @@ fn detector(config: &Config, kinds: &Kinds, keeper: Option<&Keeper>) -> Detector
     detector
 }
 
+/// Lists of what is hostile, if they can be kept; also without any, since there may be some later.
+fn intelligence(
+    config: &Config,
+    detector: &mut Detector,
+    status: &Status,
+    outbox: &Outbox,
+) -> Option<Intelligence> {
+    let respond = &config.respond;
+    let lists = Lists::new(respond.firewall(), respond.mode, outbox.clone());
+    let state = &config.state_directory;
+    let started = config.sources().map_err(anyhow::Error::from);
+    let started =
+        started.and_then(|sources| Ok(Intelligence::start(sources, state, Some(Box::new(lists)))?));
+    match started {
+        Ok(intelligence) => {
+            detector.look_for(intelligence.reader());
+            let _ = status.intelligence.set(intelligence.clone());
+            Some(intelligence)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "there is no threat intelligence; choose another --state-directory");
+            None
+        }
+    }
+}
+
+/// Opens decoy ports, and has decoys watched over. What cannot be opened is said.
+fn decoys(config: &Config, detector: &mut Detector, status: &Status) -> anyhow::Result<()> {
+    let decoys = config.decoys()?;
+    let ports = Ports::open(&decoys)?;
+    let closed = ports.closed.iter().map(|(port, error)| {
+        let port = format!("{}:{}", port.transport.name(), port.at);
+        tracing::warn!(port, %error, "a decoy port cannot be opened");
+        format!("{port} ({error})")
+    });
+    let _ = status.closed_decoys.set(closed.collect());
+    detector.watch_decoys(&decoys, Some(ports));
+    Ok(())
+}
+
+/// Makes the decoy files that are not there, if that is wanted.
+fn make_decoys(decoys: &Decoys) {
+    for path in decoys.files.iter().filter(|_| decoys.create_files) {
+        match decoy::files::lay_out(Path::new(&**path)) {
+            Ok(true) => tracing::info!(path, "a decoy was laid out"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(path, %error, "a decoy cannot be laid out"),
+        }
+    }
+}
+
 /// What earlier runs learned, and where this one has it kept.
 fn recall(detector: &mut Detector, keeper: &Keeper) -> anyhow::Result<()> {
     Ok(detector.remember(keeper.memory("services")?)?)
@@ -377,6 +443,7 @@ struct Reload {
     path: Option<PathBuf>,
     renew: mpsc::Sender<Renewal>,
     content: Option<Renewer>,
+    intelligence: Option<Intelligence>,
     kinds: Kinds,
     responder: Handle,
     pipeline: thread::Thread,
@@ -389,11 +456,16 @@ impl Reload {
             return tracing::warn!("SIGHUP, but there is no --config to read again");
         };
         let config = Config::load(path).and_then(|config| {
-            let files = config.files.rules()?;
+            let files = config.file_rules()?;
             let playbooks = config.respond.playbooks()?;
             let prevention = config.respond.prevention()?;
             Ok((config, files, playbooks, prevention))
         });
+        if let Ok((config, ..)) = &config
+            && let (true, Ok(decoys)) = (config.detection, config.decoys())
+        {
+            make_decoys(&decoys);
+        }
         match config {
             // It can only fail when the pipeline has ended, and then all of this ends.
             Ok((config, files, playbooks, (prevented, spared))) => {
@@ -403,6 +475,8 @@ impl Reload {
                 if config.detection {
                     self.renew_rules(&config);
                     self.renew_content(&config);
+                    self.renew_intelligence(&config);
+                    self.renew_decoys(&config);
                 }
             }
             Err(error) => {
@@ -418,6 +492,21 @@ impl Reload {
             Some(renewer) if config.content.enabled => renewer.renew(config.content.settings()),
             None if !config.content.enabled => {}
             _ => tracing::warn!("content.enabled takes a new start of the sensor to change"),
+        }
+    }
+
+    fn renew_intelligence(&self, config: &Config) {
+        if let (Some(intelligence), Ok(sources)) = (&self.intelligence, config.sources())
+            && !intelligence.renew(sources)
+        {
+            tracing::error!("too many changes at once; the old lists stay in force");
+        }
+    }
+
+    /// Ports stay as they are until the next start.
+    fn renew_decoys(&self, config: &Config) {
+        if let Ok(decoys) = config.decoys() {
+            drop(self.renew.send(Renewal::Decoys(decoys)));
         }
     }
 
