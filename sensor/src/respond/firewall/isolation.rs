@@ -154,11 +154,10 @@ impl Firewall {
             detail.push_str(self.tested(isolation, &sessions, since)?);
         }
         if !isolation.spare_connections {
-            let severed = match &place {
-                Place::Host => sever::sever(&|socket| is_cut(socket, &spared)),
-                Place::Group(group) => {
-                    sever::sever_processes(&group.processes(), &|socket| is_cut(socket, &spared))
-                }
+            let is_meant = |socket: &Socket| is_cut(socket, &spared);
+            let severed = match self.judged(&place)? {
+                None => sever::sever(&is_meant),
+                Some(processes) => sever::sever_processes(&processes, &is_meant),
             };
             detail.push_str(&told(severed));
         }
