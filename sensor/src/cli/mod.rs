@@ -9,6 +9,8 @@ pub mod blocks;
 pub mod doctor;
 pub mod drill;
 pub mod isolate;
+#[cfg(test)]
+mod lockout;
 pub mod playbooks;
 pub mod replay;
 pub mod response;

@@ -6,7 +6,7 @@
 pub mod alone;
 pub mod implant;
 pub mod master;
-mod net;
+pub(crate) mod net;
 pub mod persistent;
 
 pub use net::{own_network, take_address};
