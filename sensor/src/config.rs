@@ -45,6 +45,9 @@ pub enum ConfigError {
     /// A path in `[files]` means nothing.
     #[error("in [files]: {0}")]
     Files(String),
+    /// The playbooks cannot be in force together.
+    #[error("in [[respond.playbook]]: {0}")]
+    Playbooks(String),
     /// A value is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
     Range {

@@ -2,26 +2,29 @@
 //! only, on which a request is one line and the answer is one line of JSON.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use serde_json::json;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
+use crate::door::{PATIENCE, REQUEST_MAX, socket_path};
+use crate::event::response::Response;
+use crate::respond::asked::{APPROVE, ASKED, DENY};
+use crate::respond::journal::{REPORT, Taken};
+use crate::respond::outbox::Outbox;
+use crate::respond::responder::Handle;
 use crate::status::Status;
 
-/// Longest request, in bytes.
-const REQUEST_MAX: u64 = 4_096;
-/// Longest answer read, in bytes.
-const ANSWER_MAX: u64 = 4 * 1024 * 1024;
-/// How long one side waits for the other.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Request for the playbooks in force.
+pub const PLAYBOOKS: &str = "playbooks";
+
+pub use crate::door::ask;
 
 /// Why the runtime directory cannot be had.
 #[derive(Debug, Error)]
@@ -96,47 +99,43 @@ impl Instance {
         })
     }
 
-    fn socket(&self) -> PathBuf {
-        socket_path(&self.directory)
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(self.socket());
-    }
-}
-
-fn socket_path(directory: &Path) -> PathBuf {
-    directory.join("control.sock")
-}
-
-/// The listening side.
-pub struct Control {
-    listener: UnixListener,
-    status: Arc<Status>,
-}
-
-impl Control {
-    /// Opens the socket; a left-over one of a killed sensor is replaced.
+    /// Opens the control socket, for root only; a left-over one of a killed sensor is replaced.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn listen(instance: &Instance, status: Arc<Status>) -> io::Result<Self> {
-        let path = instance.socket();
+    pub fn listen(&self) -> io::Result<UnixListener> {
+        let path = socket_path(&self.directory);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = UnixListener::bind(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener, status })
+        Ok(listener)
     }
+}
 
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(socket_path(&self.directory));
+    }
+}
+
+/// What is behind the door: answers requests.
+pub struct Control {
+    /// How the sensor is.
+    pub status: Arc<Status>,
+    /// Where reports of what the command line did go.
+    pub outbox: Outbox,
+    /// Who knows what waits for a yes.
+    pub responder: Handle,
+}
+
+impl Control {
     /// Answers until dropped.
-    pub async fn serve(&self) {
+    pub async fn serve(&self, listener: &UnixListener) {
         loop {
-            match self.listener.accept().await {
+            match listener.accept().await {
                 Ok((stream, _)) => {
                     let answered = tokio::time::timeout(PATIENCE, self.answer(stream)).await;
                     if let Ok(Err(error)) = answered {
@@ -163,30 +162,50 @@ impl Control {
         tokio::io::BufReader::new(read.take(REQUEST_MAX))
             .read_line(&mut request)
             .await?;
-        let mut answer = match request.trim() {
-            "status" => match self.status.report() {
-                Ok(report) => serde_json::to_string(&report)?,
-                Err(error) => serde_json::json!({ "error": error.to_string() }).to_string(),
-            },
-            other => {
-                serde_json::json!({ "error": format!("unknown request {other:?}") }).to_string()
-            }
-        };
+        let mut answer = self
+            .reply(request.trim())
+            .unwrap_or_else(|error| json!({ "error": error }).to_string());
         answer.push('\n');
         write.write_all(answer.as_bytes()).await
     }
+
+    /// The answer to a request, or what is wrong with it.
+    fn reply(&self, request: &str) -> Result<String, String> {
+        let (word, rest) = request.split_once(' ').unwrap_or((request, ""));
+        match word {
+            "status" => {
+                let report = self.status.report().map_err(|error| error.to_string())?;
+                serde_json::to_string(&report).map_err(|error| error.to_string())
+            }
+            REPORT => {
+                let response: Response = serde_json::from_str(rest)
+                    .map_err(|error| format!("this is no response: {error}"))?;
+                let taken = self.outbox.post(response.bounded(), None);
+                Ok(json!(Taken { taken }).to_string())
+            }
+            ASKED => serde_json::to_string(&self.responder.asked()).map_err(|e| e.to_string()),
+            PLAYBOOKS => serde_json::to_string(&self.responder.set().listings())
+                .map_err(|error| error.to_string()),
+            APPROVE | DENY => {
+                let id: u32 = rest.trim().parse().map_err(|_| {
+                    format!("{:?} is no number of a question", shortened(rest.trim()))
+                })?;
+                let answered = self.responder.answer(id, word == APPROVE);
+                answered.map_err(|error| error.to_string())?;
+                Ok(json!(Taken { taken: true }).to_string())
+            }
+            _ => Err(format!(
+                "unknown request {:?}; there are status, {REPORT}, {PLAYBOOKS}, {ASKED}, \
+                 {APPROVE} and {DENY}",
+                shortened(word)
+            )),
+        }
+    }
 }
 
-/// Asks the running sensor; gives its answer.
-///
-/// # Errors
-/// When there is none, or it does not answer.
-pub fn ask(directory: &Path, request: &str) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket_path(directory))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    writeln!(stream, "{request}")?;
-    let mut answer = String::new();
-    BufReader::new(stream.take(ANSWER_MAX)).read_line(&mut answer)?;
-    Ok(answer)
+/// Enough of a text to know it again.
+fn shortened(text: &str) -> &str {
+    const ENOUGH: usize = 64;
+    text.get(..text.floor_char_boundary(ENOUGH))
+        .unwrap_or_default()
 }

@@ -1,13 +1,17 @@
 //! What becomes of every event, wherever it comes from: it is completed from the state of the
 //! host, intruders are looked for in it, and it is written, with the alerts it decides right
-//! after it. Fed by the pipeline with what the kernel tells and by a replay with what was
-//! recorded; knows neither.
+//! after it. Who acts on alerts gets them before anything is written, because nobody waits for a
+//! reader of events then. Fed by the pipeline with what the kernel tells and by a replay with what
+//! was recorded; knows neither.
 
 use std::io::Write;
 
 use crate::detect::{Detector, Raised};
+use crate::event::process::ProcessKey;
 use crate::event::{Action, Event, EventId, Stamp};
 use crate::export::writer::{Writer, Written};
+use crate::respond::rehearsal::Rehearsal;
+use crate::respond::responder::{Family, Handle};
 use crate::track::Tracker;
 
 /// Whether an event is written, and under which number.
@@ -32,6 +36,16 @@ pub struct Passed {
     pub closed: bool,
 }
 
+/// Who acts on alerts.
+pub enum Reaction {
+    /// Nobody.
+    None,
+    /// The responder.
+    Live(Handle),
+    /// Nobody, but it is said what would be done.
+    Rehearsed(Box<Rehearsal>),
+}
+
 /// The rooms after decoding, joined.
 pub struct Engine<W: Write> {
     /// The state of the host.
@@ -40,6 +54,8 @@ pub struct Engine<W: Write> {
     pub detector: Option<Detector>,
     /// The output.
     pub writer: Writer<W>,
+    /// Acts on alerts.
+    pub reaction: Reaction,
     next_id: EventId,
 }
 
@@ -55,6 +71,7 @@ impl<W: Write> Engine<W> {
             tracker,
             detector,
             writer,
+            reaction: Reaction::None,
             next_id: EventId { run, sequence: 0 },
         }
     }
@@ -76,23 +93,31 @@ impl<W: Write> Engine<W> {
             Some(detector) => detector.observe(event, &self.tracker),
             None => Vec::new(),
         };
+        let first = match delivery {
+            Delivery::Numbered => self.next_id.next(),
+            Delivery::Suppressed | Delivery::Recorded => self.next_id,
+        };
+        let alerts = self.alerts(event.time, event.cpu, raised, first, latency);
+        // What was done may be what a rule looks for; nothing is done about that, or it might
+        // never end.
+        let mut rehearsed = Vec::new();
+        if !matches!(event.action, Action::Response(_)) {
+            for alert in &alerts {
+                rehearsed.extend(self.react(alert));
+            }
+        }
         let written = match delivery {
             Delivery::Suppressed => None,
             Delivery::Numbered => Some(self.write(event)),
             Delivery::Recorded => Some(self.writer.write(event)),
         };
         self.tracker.settle(event);
-        let mut passed = Passed {
+        let closed = self.deliver(&alerts, rehearsed);
+        Passed {
             written,
-            alerts: raised.len() as u64,
-            closed: written == Some(Written::Closed),
-        };
-        for raised in raised {
-            self.alert(event.time, event.cpu, raised, latency());
+            alerts: alerts.len() as u64,
+            closed: closed || written == Some(Written::Closed),
         }
-        // Alerts do not wait for others.
-        passed.closed |= passed.alerts > 0 && self.writer.flush() == Written::Closed;
-        passed
     }
 
     /// Writes what follows from events only some time after them; how many alerts.
@@ -107,9 +132,10 @@ impl<W: Write> Engine<W> {
             closed: false,
         };
         for (time, cpu, raised) in raised {
-            self.alert(time, cpu, raised, latency(time));
+            let alerts = self.alerts(time, cpu, vec![raised], self.next_id, || latency(time));
+            let rehearsed = alerts.iter().flat_map(|alert| self.react(alert)).collect();
+            passed.closed |= self.deliver(&alerts, rehearsed);
         }
-        passed.closed = passed.alerts > 0 && self.writer.flush() == Written::Closed;
         passed
     }
 
@@ -119,17 +145,76 @@ impl<W: Write> Engine<W> {
         self.writer.write(event)
     }
 
-    /// An alert, with the time of the event that decided it.
-    fn alert(&mut self, time: Stamp, cpu: u32, raised: Raised, latency_ns: u64) {
-        let mut alert = raised.alert;
-        alert.latency_ns = latency_ns;
-        let event = Event {
-            id: self.next_id,
-            cpu,
-            time,
-            process: Some(*raised.about),
-            action: Action::Alert(Box::new(alert)),
-        };
-        self.write(&event);
+    /// Alerts as events, numbered from `id` on, with the time of the event that decided them.
+    fn alerts(
+        &self,
+        time: Stamp,
+        cpu: u32,
+        raised: Vec<Raised>,
+        mut id: EventId,
+        latency: impl Fn() -> u64,
+    ) -> Vec<Event> {
+        let mut alerts = Vec::with_capacity(raised.len());
+        for Raised { mut alert, about } in raised {
+            alert.latency_ns = latency();
+            alerts.push(Event {
+                id,
+                cpu,
+                time,
+                process: Some(*about),
+                action: Action::Alert(Box::new(alert)),
+            });
+            id = id.next();
+        }
+        alerts
+    }
+
+    /// Hands an alert to who acts on it; what would be done, where that is only rehearsed.
+    fn react(&mut self, alert: &Event) -> Vec<Event> {
+        match &mut self.reaction {
+            Reaction::None => Vec::new(),
+            Reaction::Live(responder) => {
+                let (tracker, detector) = (&self.tracker, &self.detector);
+                responder.offer(alert, |family| {
+                    members(family, alert, tracker, detector.as_ref())
+                });
+                Vec::new()
+            }
+            Reaction::Rehearsed(rehearsal) => rehearsal.rehearse(alert),
+        }
+    }
+
+    /// Writes alerts and what would be done about them; whether nobody reads any more. Alerts do
+    /// not wait for others.
+    fn deliver(&mut self, alerts: &[Event], rehearsed: Vec<Event>) -> bool {
+        for alert in alerts {
+            self.write(alert);
+        }
+        for mut response in rehearsed {
+            response.id = self.next_id;
+            self.write(&response);
+        }
+        !alerts.is_empty() && self.writer.flush() == Written::Closed
+    }
+}
+
+/// Processes of an alert's family that are still there.
+fn members(
+    family: Family,
+    alert: &Event,
+    tracker: &Tracker,
+    detector: Option<&Detector>,
+) -> Vec<ProcessKey> {
+    let (Action::Alert(raised), Some(process)) = (&alert.action, &alert.process) else {
+        return Vec::new();
+    };
+    match (family, detector, &raised.incident) {
+        (Family::Tree, ..) => tracker.descendants(process.key),
+        (Family::Incident, Some(detector), Some(incident)) => {
+            let mut members = detector.members(incident);
+            members.retain(|key| tracker.is_live(*key));
+            members
+        }
+        _ => Vec::new(),
     }
 }

@@ -5,12 +5,15 @@
 //! `probe` → `event` → `track` → `detect` → `respond` → `export`, and `content` beside `track`;
 //! `engine` joins `track`, `detect` and `export`, `pipeline` and `replay` feed it, `cli` starts them.
 
+pub mod cgroup;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod content;
 pub mod control;
 pub mod detached;
 pub mod detect;
+pub mod door;
 pub mod drill;
 pub mod engine;
 pub mod event;

@@ -13,9 +13,11 @@ use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
 
 use crate::detect::{Detector, sigma};
-use crate::engine::{Delivery, Engine};
+use crate::engine::{Delivery, Engine, Reaction};
 use crate::event::file::{AccessKind, Name, Source};
 use crate::event::health::{Change, Health, Lost, UNKNOWN_KIND, Verdict};
+use crate::event::process::Process;
+use crate::event::response::Response;
 use crate::event::{Action, Event, Stamp};
 use crate::export::writer::{Writer, Written};
 use crate::probe::account::Account;
@@ -23,6 +25,9 @@ use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
 use crate::probe::filters::{FilterError, Filters, Rules};
 use crate::probe::reader::{Frame, Lanes};
 use crate::probe::selection::Selection;
+use crate::respond::journal::Entry;
+use crate::respond::outbox::{Done, Inbox};
+use crate::respond::responder::Handle;
 use crate::status::Status;
 use crate::track::Tracker;
 
@@ -56,6 +61,7 @@ pub struct Pipeline<W: Write> {
     filters_refreshed: Instant,
     scripts_watched: Instant,
     renewals: Receiver<Renewal>,
+    responses: Inbox,
     selection: Selection,
     status: Arc<Status>,
     account: Account,
@@ -64,8 +70,9 @@ pub struct Pipeline<W: Write> {
 }
 
 impl<W: Write> Pipeline<W> {
-    /// Puts one together; `run` is a random number for event ids, and what comes through
-    /// `renewals` takes the place of what is in force.
+    /// Puts one together; `run` is a random number for event ids; what comes through
+    /// `renewals` takes the place of what is in force, what comes through `responses` is written, and
+    /// alerts go to `responder` as well.
     #[expect(
         clippy::too_many_arguments,
         reason = "called once, with one of each part"
@@ -77,19 +84,24 @@ impl<W: Write> Pipeline<W> {
         detector: Option<Detector>,
         filters: Filters,
         renewals: Receiver<Renewal>,
+        responses: Inbox,
+        responder: Handle,
         writer: Writer<W>,
         selection: Selection,
         status: Arc<Status>,
     ) -> Self {
         let clock = Clock::now();
+        let mut engine = Engine::new(tracker, detector, writer, run);
+        engine.reaction = Reaction::Live(responder);
         Self {
             queues,
             decoder: Decoder { clock },
-            engine: Engine::new(tracker, detector, writer, run),
+            engine,
             filters,
             filters_refreshed: Instant::now(),
             scripts_watched: Instant::now(),
             renewals,
+            responses,
             selection,
             status,
             account: Account::default(),
@@ -103,9 +115,14 @@ impl<W: Write> Pipeline<W> {
         if let Some(detector) = &self.engine.detector {
             detector.wakes_this_thread();
         }
+        self.responses.wakes_this_thread();
         self.engine.tracker.seed();
         self.verdict = self.status.verdict(&self.account);
         self.say(Change::Started, self.status.summary(), None);
+        if self.report_earlier() == Written::Closed {
+            self.status.output_closed.store(true, Ordering::Release);
+            return;
+        }
         loop {
             // Read before the queue is emptied, so that what was queued before is seen.
             let last = stop.load(Ordering::Acquire);
@@ -141,7 +158,7 @@ impl<W: Write> Pipeline<W> {
                 return Written::Closed;
             }
         }
-        if self.conclude_late() == Written::Closed {
+        if self.conclude_late() == Written::Closed || self.report() == Written::Closed {
             return Written::Closed;
         }
         if self.accounted.0.elapsed() >= ACCOUNT_EVERY {
@@ -169,6 +186,61 @@ impl<W: Write> Pipeline<W> {
         } else {
             Written::Yes
         }
+    }
+
+    /// What was done about intruders meanwhile.
+    fn report(&mut self) -> Written {
+        while let Some(done) = self.responses.take() {
+            let Done {
+                response,
+                boot_ns,
+                about,
+            } = done;
+            let time = self.decoder.clock.stamp(boot_ns);
+            if self.respond(time, response, about.map(|process| *process)) == Written::Closed {
+                return Written::Closed;
+            }
+        }
+        Written::Yes
+    }
+
+    /// What was done about intruders while no sensor ran.
+    fn report_earlier(&mut self) -> Written {
+        let Some(mut left) = self.responses.earlier.take() else {
+            return Written::Yes;
+        };
+        for Entry { wall_ns, response } in left.entries.drain(..) {
+            let time = self.decoder.clock.stamp_of_wall(wall_ns);
+            if self.respond(time, response, None) == Written::Closed {
+                return Written::Closed;
+            }
+        }
+        let written = self.engine.writer.flush();
+        if written == Written::Yes
+            && let Err(error) = left.forget()
+        {
+            tracing::warn!(%error, "the journal of responses cannot be emptied; the next start reports them again");
+        }
+        written
+    }
+
+    fn respond(&mut self, time: Stamp, response: Response, about: Option<Process>) -> Written {
+        self.status.responses.count(response.outcome);
+        let event = Event {
+            id: self.engine.next_id(),
+            cpu: 0,
+            time,
+            process: about,
+            action: Action::Response(Box::new(response)),
+        };
+        let passed = self.engine.conclude(&event, Delivery::Numbered, || 0);
+        self.status
+            .alerts
+            .fetch_add(passed.alerts, Ordering::Relaxed);
+        if passed.closed {
+            return Written::Closed;
+        }
+        passed.written.unwrap_or(Written::Yes)
     }
 
     /// What is still being found in files when the sensor stops is waited for, but not long.
@@ -365,6 +437,7 @@ impl<W: Write> Pipeline<W> {
 
     fn finish(mut self) {
         self.finish_late();
+        self.report();
         self.settle();
         let text = serde_json::to_string(&self.account).ok();
         self.say(Change::Stopped, self.account.verdict(), text);

@@ -12,6 +12,7 @@ use crate::event::health::Verdict;
 use crate::probe::account::{Account, KernelSide, UserSide};
 use crate::probe::load::Served;
 use crate::probe::programs::{Programs, Runs};
+use crate::respond::outbox;
 
 /// How one group of events is served.
 #[derive(Clone, Debug, Serialize)]
@@ -69,6 +70,8 @@ pub struct Status {
     pub processes_forgotten: AtomicU64,
     /// Alerts raised.
     pub alerts: AtomicU64,
+    /// The account of responses.
+    pub responses: Arc<outbox::Counters>,
     /// The account of scanned files, where files are scanned.
     pub content: OnceLock<Arc<Counters>>,
     /// Nobody reads the output any more.
@@ -98,6 +101,8 @@ pub struct Report {
     pub processes_forgotten: u64,
     /// Alerts raised.
     pub alerts: u64,
+    /// The account of responses.
+    pub responses: outbox::Counts,
     /// The account of scanned files, where files are scanned.
     pub content: Option<Counts>,
     /// How the programs fare.
@@ -122,6 +127,7 @@ impl Status {
             processes: AtomicU64::new(0),
             processes_forgotten: AtomicU64::new(0),
             alerts: AtomicU64::new(0),
+            responses: Arc::default(),
             content: OnceLock::new(),
             output_closed: AtomicBool::new(false),
         }
@@ -201,6 +207,7 @@ impl Status {
             processes: self.processes.load(Ordering::Relaxed),
             processes_forgotten: self.processes_forgotten.load(Ordering::Relaxed),
             alerts: self.alerts.load(Ordering::Relaxed),
+            responses: self.responses.counts(),
             content: self.content.get().map(|counters| counters.counts()),
             programs: self.programs.runs().collect(),
         })

@@ -15,16 +15,21 @@ use std::path::{Path, PathBuf};
 /// Per room, what it may import besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
-    ("probe", &["event", "detached"]),
+    ("probe", &["event", "clock", "detached", "cgroup"]),
     ("track", &["event", "detached", "glance"]),
     ("content", &["event"]),
     ("detect", &["event", "track", "content", "glance", "state"]),
     (
         "respond",
-        &["event", "track", "detached", "glance", "state"],
+        &[
+            "event", "track", "cgroup", "clock", "detached", "door", "glance", "state",
+        ],
     ),
     ("export", &["event"]),
+    ("cgroup", &[]),
+    ("clock", &[]),
     ("detached", &[]),
+    ("door", &[]),
     ("glance", &[]),
     ("state", &[]),
 ];

@@ -1,6 +1,11 @@
 //! `sensor drill`: attacks this machine, harmlessly, and says whether the sensor saw it.
 
+mod respond;
+
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -39,6 +44,10 @@ pub struct Arguments {
     /// How often each is done.
     #[arg(long, default_value_t = 1, value_name = "TIMES")]
     repeat: u32,
+    /// See instead what a playbook does about a reverse shell, and how fast: the peer, a
+    /// documentation address in a network of its own, is blocked, and the shell is killed.
+    #[arg(long, conflicts_with_all = ["names", "list"])]
+    respond: bool,
     /// Do not patch kernel functions, as `sensor run --no-trampolines`.
     #[arg(long)]
     no_trampolines: bool,
@@ -48,6 +57,9 @@ pub struct Arguments {
     /// The port its master is at.
     #[arg(long, hide = true, default_value_t = 0)]
     port: u16,
+    /// The address of its master, where that is not this host's own.
+    #[arg(long, hide = true)]
+    master: Option<SocketAddrV4>,
 }
 
 /// What came of one drill.
@@ -60,7 +72,10 @@ struct Outcome {
 /// Runs the drills.
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     if let Some(name) = &arguments.act {
-        return act(name, arguments.port).map_err(Failure::refused);
+        return act(name, arguments).map_err(Failure::refused);
+    }
+    if arguments.respond {
+        return respond::run(arguments).map_err(Failure::refused);
     }
     if arguments.list {
         for drill in DRILLS {
@@ -69,7 +84,8 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         return Ok(OK);
     }
     let drills = chosen(&arguments.names)?;
-    let mut watcher = Watcher::start(arguments.no_trampolines).map_err(Failure::refused)?;
+    let mut watcher = Watcher::start("alert", arguments.no_trampolines, |_| Ok(None))
+        .map_err(Failure::refused)?;
     if let Err(error) = own_network() {
         tracing::info!(%error, "drills use the loopback device everybody has");
     }
@@ -111,7 +127,16 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Drill>, Failure> {
         .collect()
 }
 
-fn act(name: &str, port: u16) -> anyhow::Result<u8> {
+fn act(name: &str, arguments: &Arguments) -> anyhow::Result<u8> {
+    let port = arguments.port;
+    match (name, arguments.master) {
+        (implant::CALLED_SHELL, Some(master)) => implant::called_shell(master)?,
+        _ => return play(name, port),
+    }
+    Ok(OK)
+}
+
+fn play(name: &str, port: u16) -> anyhow::Result<u8> {
     match name {
         implant::RELAY => implant::relay(port)?,
         implant::LATE_RELAY => implant::late_relay(port)?,
@@ -153,7 +178,7 @@ fn hold(drill: &'static Drill, watcher: &mut Watcher) -> anyhow::Result<Outcome>
 }
 
 /// The program that plays the implant.
-fn planted(drill: &Drill) -> std::io::Result<std::path::PathBuf> {
+fn planted(drill: &Drill) -> std::io::Result<PathBuf> {
     let itself = std::env::current_exe()?;
     if !drill.planted {
         return Ok(itself);
@@ -167,18 +192,30 @@ fn planted(drill: &Drill) -> std::io::Result<std::path::PathBuf> {
 struct Watcher {
     sensor: Child,
     events: Receiver<Value>,
-    runtime: std::path::PathBuf,
+    runtime: PathBuf,
 }
 
 impl Watcher {
-    fn start(no_trampolines: bool) -> anyhow::Result<Self> {
+    /// Starts one that delivers these events, with the configuration that is written to a file in
+    /// its directory, if any is.
+    fn start(
+        events: &str,
+        no_trampolines: bool,
+        configure: impl FnOnce(&Path) -> anyhow::Result<Option<PathBuf>>,
+    ) -> anyhow::Result<Self> {
         let runtime = std::env::temp_dir().join(format!("sensor-drill-{}", std::process::id()));
+        let config = configure(&runtime)?;
         let mut sensor = Command::new(std::env::current_exe()?)
             .args([
                 "--log", "error", "run", "--output", "json", "--schema", "native",
             ])
-            .args(["--events", "alert", "--runtime-directory"])
+            .args(["--events", events, "--runtime-directory"])
             .arg(&runtime)
+            .args(
+                config
+                    .iter()
+                    .flat_map(|file| [OsStr::new("--config"), file.as_os_str()]),
+            )
             .arg("--state-directory")
             .arg(runtime.join("state"))
             .args(no_trampolines.then_some("--no-trampolines"))
@@ -228,7 +265,7 @@ impl Watcher {
         })
     }
 
-    fn wait(&self, time: Duration, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
+    fn wait(&self, time: Duration, mut wanted: impl FnMut(&Value) -> bool) -> Option<Value> {
         let begin = Instant::now();
         loop {
             let left = time.checked_sub(begin.elapsed())?;

@@ -3,9 +3,15 @@
 //! Exit codes: 0 done; 1 a question was answered with no (degraded, not running); 2 wrong
 //! usage or configuration; 3 the kernel or the system refuses something the command needs.
 
+pub mod approve;
+pub mod block;
+pub mod blocks;
 pub mod doctor;
 pub mod drill;
+pub mod isolate;
+pub mod playbooks;
 pub mod replay;
+pub mod response;
 pub mod rules;
 pub mod run;
 pub mod scan;
@@ -39,6 +45,26 @@ enum Command {
     Replay(replay::Arguments),
     /// Ask the running sensor how it is.
     Status(status::Arguments),
+    /// Cut addresses and networks off, both ways, in the kernel, whether or not a sensor runs.
+    Block(block::Enter),
+    /// Take blocks back.
+    Unblock(block::TakeBack),
+    /// Let addresses and networks pass, whatever is blocked or isolated.
+    Allow(block::Enter),
+    /// Take exceptions back.
+    Disallow(block::TakeBack),
+    /// List what is blocked, allowed and isolated, and what was dropped.
+    Blocks(blocks::Arguments),
+    /// Drop everything but what is allowed, on this host or in one container.
+    Isolate(isolate::Arguments),
+    /// Make stay what would be undone unless it is confirmed.
+    Confirm(isolate::Confirm),
+    /// Take an isolation back.
+    Release(isolate::Release),
+    /// List the playbooks in force, or check those of a configuration file.
+    Playbooks(playbooks::Arguments),
+    /// Say yes or no to what a playbook asks for, or list what waits.
+    Approve(approve::Arguments),
     /// Look for what YARA rules describe in files and directories.
     Scan(scan::Arguments),
     /// What `sensor run` and `sensor scan` start to look into files.
@@ -91,6 +117,16 @@ pub fn main() -> ExitCode {
         Command::Drill(arguments) => drill::run(&arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Block(arguments) => block::block(&arguments),
+        Command::Unblock(arguments) => block::unblock(&arguments),
+        Command::Allow(arguments) => block::allow(&arguments),
+        Command::Disallow(arguments) => block::disallow(&arguments),
+        Command::Blocks(arguments) => blocks::run(&arguments),
+        Command::Isolate(arguments) => isolate::isolate(&arguments),
+        Command::Confirm(arguments) => isolate::confirm(&arguments),
+        Command::Release(arguments) => isolate::release(&arguments),
+        Command::Playbooks(arguments) => playbooks::run(&arguments),
+        Command::Approve(arguments) => approve::run(&arguments),
         Command::Rules(arguments) => rules::run(arguments),
         Command::Scan(arguments) => scan::run(&arguments),
         Command::ContentScanner => scan::helper(),

@@ -17,6 +17,7 @@ use crate::control::{Control, Instance};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
 use crate::event::alert::ALERT;
+use crate::export::json;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
 use crate::pipeline::{Pipeline, Renewal};
@@ -28,6 +29,11 @@ use crate::probe::program_log;
 use crate::probe::programs::Programs;
 use crate::probe::reader::{self, Lanes, Reader};
 use crate::probe::selection::Selection;
+use crate::respond::firewall::Firewall;
+use crate::respond::hands::Hands;
+use crate::respond::journal::Left;
+use crate::respond::outbox::outbox;
+use crate::respond::responder::{Handle, Responder};
 use crate::state::Keeper;
 use crate::status::Status;
 use crate::track::Tracker;
@@ -218,6 +224,10 @@ fn watch(
         }
         _ => None,
     };
+    let (outbox, mut inbox) = outbox(Arc::clone(&status.responses));
+    inbox.earlier = earlier(&config.state_directory);
+    let playbooks = config.respond.playbooks()?;
+    let responder = Responder::start(playbooks, hands(config), outbox.clone())?;
     let pipeline = Pipeline::new(
         consumer,
         random(),
@@ -225,6 +235,8 @@ fn watch(
         detector,
         filters,
         renewals,
+        inbox,
+        responder.handle(),
         writer,
         selection,
         Arc::clone(&status),
@@ -242,9 +254,15 @@ fn watch(
         renew,
         content,
         kinds,
+        responder: responder.handle(),
         pipeline: pipeline.thread().clone(),
     };
-    let reason = wait(config, duration, reload, &instance, &status, &mut loaded)?;
+    let control = Control {
+        status: Arc::clone(&status),
+        outbox,
+        responder: responder.handle(),
+    };
+    let reason = wait(config, duration, reload, &instance, control, &mut loaded)?;
     tracing::debug!(reason, "stopping");
 
     // Programs off first; then, once none is running any more, the last records can be read.
@@ -252,6 +270,8 @@ fn watch(
     wait_for_programs();
     let end = move || {
         reader.finish();
+        // What it has yet to do, the pipeline has yet to write.
+        responder.finish();
         stop.store(true, Ordering::Release);
         pipeline.thread().unpark();
         let ended = pipeline.join();
@@ -287,6 +307,33 @@ fn end_of(
     ))
 }
 
+/// What playbooks act with.
+fn hands(config: &Config) -> Hands {
+    Hands {
+        firewall: Firewall::open(config.respond.firewall()).map_err(|error| error.to_string()),
+        protected: Arc::default(),
+        state: config.state_directory.clone(),
+        as_json: |event| json::ecs(event).unwrap_or_default(),
+        runs: Arc::default(),
+    }
+}
+
+/// What was done about intruders while no sensor ran.
+fn earlier(state: &Path) -> Option<Left> {
+    match Left::read(state) {
+        Ok(left) => {
+            if let Some(broken) = left.as_ref().map(|left| left.broken).filter(|&n| n > 0) {
+                tracing::warn!(broken, "lines in the journal of responses cannot be read");
+            }
+            left
+        }
+        Err(error) => {
+            tracing::warn!(%error, "what was done while no sensor ran cannot be read, and is not reported");
+            None
+        }
+    }
+}
+
 /// Everything that finds intruders. Rules that cannot be used are left out, and named.
 fn detector(config: &Config, kinds: &Kinds, keeper: Option<&Keeper>) -> Detector {
     let rules = &config.rules;
@@ -320,13 +367,14 @@ fn keeper(directory: &Path) -> Option<Keeper> {
     }
 }
 
-/// What SIGHUP does: the configuration is read again, and its file filters and rules take the
+/// What SIGHUP does: the configuration is read again, and its file filters, rules and playbooks take the
 /// place of those in force, while the programs run on. The rest of it needs a new start.
 struct Reload {
     path: Option<PathBuf>,
     renew: mpsc::Sender<Renewal>,
     content: Option<Renewer>,
     kinds: Kinds,
+    responder: Handle,
     pipeline: thread::Thread,
 }
 
@@ -338,11 +386,13 @@ impl Reload {
         };
         let config = Config::load(path).and_then(|config| {
             let files = config.files.rules()?;
-            Ok((config, files))
+            let playbooks = config.respond.playbooks()?;
+            Ok((config, files, playbooks))
         });
         match config {
             // It can only fail when the pipeline has ended, and then all of this ends.
-            Ok((config, files)) => {
+            Ok((config, files, playbooks)) => {
+                self.responder.renew(playbooks);
                 drop(self.renew.send(Renewal::Filters(files)));
                 if config.detection {
                     self.renew_rules(&config);
@@ -384,7 +434,7 @@ fn wait(
     duration: Option<Duration>,
     reload: Reload,
     instance: &Instance,
-    status: &Arc<Status>,
+    control: Control,
     loaded: &mut Loaded,
 ) -> anyhow::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -395,7 +445,7 @@ fn wait(
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let control = Control::listen(instance, Arc::clone(status)).with_context(|| {
+        let listener = instance.listen().with_context(|| {
             format!(
                 "no control socket in {}",
                 config.runtime_directory.display()
@@ -408,7 +458,7 @@ fn wait(
             }
         };
         let closed = async {
-            while !status.output_closed.load(Ordering::Acquire) {
+            while !control.status.output_closed.load(Ordering::Acquire) {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
@@ -423,7 +473,7 @@ fn wait(
             () = reloads => "no more signals",
             () = end => "duration",
             () = closed => "output closed",
-            () = control.serve() => "control",
+            () = control.serve(&listener) => "control",
             () = program_log::pass_on(&mut loaded.ebpf) => "program log",
         })
     })

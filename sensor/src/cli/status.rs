@@ -83,8 +83,31 @@ fn text(report: &Value) -> String {
             number("delivered"),
         ));
     }
+    text.push_str(&responses(report));
     text.push_str(&files(report));
     text
+}
+
+/// A line on what was done about intruders, if there was anything.
+fn responses(report: &Value) -> String {
+    let Some(responses) = report.get("responses").and_then(Value::as_object) else {
+        return String::new();
+    };
+    let count = |key: &str| responses.get(key).and_then(Value::as_u64).unwrap_or(0);
+    if responses.keys().all(|key| count(key) == 0) {
+        return String::new();
+    }
+    format!(
+        "\nresponses done {}, rehearsed {}, asked for {}, refused {}, failed {}, not reported {}; \
+         alerts no playbook had time for {}\n",
+        count("done"),
+        count("dry_run"),
+        count("asked"),
+        count("refused"),
+        count("failed"),
+        count("unreported"),
+        count("overlooked"),
+    )
 }
 
 /// A line on the scanned files.

@@ -9,6 +9,7 @@ use super::ConfigError;
 use crate::respond::firewall::network::Network;
 use crate::respond::firewall::order::Settings;
 use crate::respond::firewall::target::Target;
+use crate::respond::playbook::{Mode, Playbook, Set};
 
 /// Where the firewall is pinned.
 const PINS: &str = "/sys/fs/bpf/sensor";
@@ -19,6 +20,10 @@ const NETWORKS_MAX: usize = 1_024;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Respond {
+    /// How far playbooks may go, whatever each of them says.
+    pub mode: Mode,
+    /// What is done by itself about which alerts.
+    pub playbook: Vec<Playbook>,
     /// Directory in a BPF file system where the firewall's maps and links are pinned, so that it
     /// outlives the sensor.
     pub pins: PathBuf,
@@ -38,6 +43,8 @@ pub struct Respond {
 impl Default for Respond {
     fn default() -> Self {
         Self {
+            mode: Mode::default(),
+            playbook: Vec::new(),
             pins: PINS.into(),
             control_group: None,
             addresses: ADDRESSES,
@@ -58,6 +65,14 @@ impl Respond {
             protect: self.protect.clone(),
             allow: self.allow.clone(),
         }
+    }
+
+    /// The playbooks.
+    ///
+    /// # Errors
+    /// When they cannot be in force together.
+    pub fn playbooks(&self) -> Result<Set, ConfigError> {
+        Set::new(self.mode, &self.playbook).map_err(ConfigError::Playbooks)
     }
 
     /// Whether it makes sense.
@@ -85,6 +100,6 @@ impl Respond {
                 return range(key, format!("{length} networks"), most);
             }
         }
-        Ok(())
+        self.playbooks().map(drop)
     }
 }

@@ -135,6 +135,15 @@ impl Incidents {
         }
     }
 
+    /// The processes of an incident that are known.
+    pub fn members(&self, incident: &str) -> Vec<ProcessKey> {
+        let processes = self.processes.by_key.iter();
+        processes
+            .filter(|(_, of)| ***of == *incident)
+            .map(|(key, _)| *key)
+            .collect()
+    }
+
     fn find(&self, key: ProcessKey, peer: Option<IpAddr>, host: &Tracker) -> Option<Arc<str>> {
         std::iter::once(key)
             .chain(host.ancestors(key).take(LINEAGE_MAX))

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::content::scanner::{Counters, Renewer, Settings};
 use crate::event::alert::{Alert, Severity};
-use crate::event::process::Process;
+use crate::event::process::{Process, ProcessKey};
 use crate::event::{Action, Event, Stamp};
 use crate::state::Memory;
 use crate::track::Tracker;
@@ -239,6 +239,12 @@ impl Detector {
                 about: Box::new(process.clone()),
             });
         }
+    }
+
+    /// The processes of an incident that are known.
+    #[must_use]
+    pub fn members(&self, incident: &str) -> Vec<ProcessKey> {
+        self.incidents.members(incident)
     }
 
     /// How much was forgotten for want of room.

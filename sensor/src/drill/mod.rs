@@ -7,8 +7,9 @@ pub mod alone;
 pub mod implant;
 pub mod master;
 mod net;
+pub mod persistent;
 
-pub use net::own_network;
+pub use net::{own_network, take_address};
 
 /// One drill.
 #[derive(Clone, Copy, Debug)]

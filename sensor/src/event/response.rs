@@ -76,6 +76,8 @@ pub enum Outcome {
     Done,
     /// It would have been done, but was only rehearsed.
     DryRun,
+    /// It waits for somebody to say yes.
+    Asked,
     /// It was not allowed: something protected, or a limit.
     Refused,
     /// It was tried, and did not work.
@@ -84,7 +86,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Done, Self::DryRun, Self::Refused, Self::Failed];
+    pub const ALL: [Self; 5] = [
+        Self::Done,
+        Self::DryRun,
+        Self::Asked,
+        Self::Refused,
+        Self::Failed,
+    ];
 
     /// Word for it in fields.
     #[must_use]
@@ -92,6 +100,7 @@ impl Outcome {
         match self {
             Self::Done => "done",
             Self::DryRun => "dry_run",
+            Self::Asked => "asked",
             Self::Refused => "refused",
             Self::Failed => "failed",
         }
@@ -101,7 +110,7 @@ impl Outcome {
     const fn ecs(self) -> &'static str {
         match self {
             Self::Done => "success",
-            Self::DryRun => "unknown",
+            Self::DryRun | Self::Asked => "unknown",
             Self::Refused | Self::Failed => "failure",
         }
     }
@@ -141,6 +150,12 @@ impl Origin {
         }
     }
 }
+
+/// Longest target, in bytes: that of a path (`PATH_MAX`, `include/uapi/linux/limits.h`), which may
+/// also stand in the command that takes it back.
+const TARGET_MAX: usize = 4_096 + 64;
+/// Longest of the other texts, in bytes.
+const TEXT_MAX: usize = 1_024;
 
 /// One thing done, refused or rehearsed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,6 +218,22 @@ impl Response {
         }
     }
 
+    /// With its texts no longer than they may be.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let short = |text: Box<str>| within(text, TEXT_MAX);
+        Self {
+            target: within(self.target, TARGET_MAX),
+            by: short(self.by),
+            reason: short(self.reason),
+            detail: short(self.detail),
+            undo: self.undo.map(|undo| within(undo, TARGET_MAX)),
+            alert: self.alert.map(short),
+            incident: self.incident.map(short),
+            ..self
+        }
+    }
+
     pub(super) const fn label(&self) -> Label {
         self.verb.label()
     }
@@ -237,11 +268,22 @@ impl Response {
     }
 }
 
+/// At most so many bytes of a text.
+fn within(text: Box<str>, bytes: usize) -> Box<str> {
+    if text.len() <= bytes {
+        return text;
+    }
+    text.get(..text.floor_char_boundary(bytes))
+        .unwrap_or_default()
+        .into()
+}
+
 impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = match self.outcome {
             Outcome::Done => "",
             Outcome::DryRun => "would ",
+            Outcome::Asked => "asks whether to ",
             Outcome::Refused => "refused to ",
             Outcome::Failed => "failed to ",
         };

@@ -2,6 +2,7 @@
 //! tree, and what there is to say. Everything an attacker can choose is escaped here.
 
 mod alert;
+mod response;
 
 use std::fmt::Write as _;
 use std::os::fd::AsFd;
@@ -84,11 +85,14 @@ pub fn header(style: Style) -> String {
     }
 }
 
-/// One event as one line, an alert as a few, without the last newline.
+/// One event as one line, an alert or a response as a few, without the last newline.
 #[must_use]
 pub fn line(event: &Event, style: Style) -> String {
     if let Action::Alert(raised) = &event.action {
         return alert::block(event, raised, style);
+    }
+    if let Action::Response(done) = &event.action {
+        return response::block(event, done, style);
     }
     let label = event.action.label();
     let mut user = String::new();

@@ -2,8 +2,6 @@
 //! the families (`process`, …) what they share: the subject, the tail, the clock. Input is
 //! trusted no more than any other: every length is checked.
 
-use std::time::Duration;
-
 use sensor_common::kind;
 use sensor_common::record::{Header, Subject, VERSION};
 use sensor_common::tail::{SectionHeader, TRUNCATED, UNREADABLE};
@@ -11,9 +9,12 @@ use thiserror::Error;
 use zerocopy::FromBytes;
 
 use super::{file, network, privilege, process, system};
+use crate::clock::wall_ns;
 use crate::event::process::{Ids, Namespaces, Process, ProcessKey};
 use crate::event::text;
 use crate::event::{Action, Event, EventId, Stamp};
+
+pub use crate::clock::boot_ns;
 
 /// Why a record is not understood. Never seen with the programs embedded in this binary.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl Clock {
         // Boot time read on both sides of the wall clock, so that a preemption in between
         // costs half of itself at most.
         let before = boot_ns();
-        let wall = clock_ns(libc::CLOCK_REALTIME);
+        let wall = wall_ns();
         let after = boot_ns();
         Self {
             offset_ns: wall.wrapping_sub(before + (after - before) / 2),
@@ -92,27 +93,15 @@ impl Clock {
             wall_ns: boot_ns.wrapping_add(self.offset_ns),
         }
     }
-}
 
-/// Nanoseconds since boot, suspended time included.
-#[must_use]
-pub fn boot_ns() -> u64 {
-    clock_ns(libc::CLOCK_BOOTTIME)
-}
-
-fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a valid place for the result; both clocks exist on every kernel
-    // supported, and a failure would leave zero.
-    unsafe { libc::clock_gettime(clock, &raw mut time) };
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
-    .as_nanos() as u64
+    /// Both forms of a time of day; what was before this boot happened at 0 in its time.
+    #[must_use]
+    pub const fn stamp_of_wall(&self, wall_ns: u64) -> Stamp {
+        Stamp {
+            boot_ns: wall_ns.saturating_sub(self.offset_ns),
+            wall_ns,
+        }
+    }
 }
 
 /// Kind and time of a raw record, for sorting and counting before it is decoded.

@@ -21,7 +21,7 @@ use sensor_common::filter::{
 use sensor_common::limits::COMM_LEN;
 use thiserror::Error;
 
-use super::cgroup;
+use crate::cgroup;
 
 pub use pattern::{PathRules, Pattern, PatternError};
 pub use watch::{Watch, WatchError};

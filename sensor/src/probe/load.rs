@@ -15,11 +15,11 @@ use thiserror::Error;
 use zerocopy::IntoBytes;
 
 use super::btf::{Btf, BtfError};
-use super::cgroup;
 use super::facts::{FactsError, KernelFacts};
 use super::hooks::{Attach, Hook, SERVICES, Service, Way};
 use super::perf::{Attached, Tracefs};
 use super::selection::Selection;
+use crate::cgroup;
 use program::{Refusal, describe, ensure_loaded, unload};
 
 /// The programs, built by `build.rs`.

@@ -3,7 +3,6 @@
 
 pub mod account;
 pub mod btf;
-pub mod cgroup;
 pub mod decode;
 pub mod facts;
 pub mod file;

@@ -1,9 +1,11 @@
 //! Times as people write them (`90s`, `15m`, `2h`, `7d`), and the two clocks that responses are
 //! timed by: the programs count from boot, people and events by the wall.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use thiserror::Error;
+
+pub use crate::clock::{boot_ns, wall_ns};
 
 /// Longest time that can be asked for. What should hold longer has no end.
 pub const SPAN_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -75,26 +77,20 @@ pub fn show_span(span: Duration) -> String {
     }
 }
 
-/// Nanoseconds since boot, time asleep included (`CLOCK_BOOTTIME`).
+/// Minute of the day, local time; in UTC where nobody knows the local time.
 #[must_use]
-pub fn boot_ns() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
+pub fn minute_of_day() -> u16 {
+    // SAFETY: both arguments are valid; `localtime_r` fills the structure or returns null, and
+    // zeros are valid then.
+    let now = unsafe {
+        let now = libc::time(std::ptr::null_mut());
+        let mut broken_down: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&raw const now, &raw mut broken_down).is_null() {
+            libc::gmtime_r(&raw const now, &raw mut broken_down);
+        }
+        broken_down
     };
-    // SAFETY: the structure is ours. The clock exists on every kernel that has BPF.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
-    time.tv_sec
-        .cast_unsigned()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(time.tv_nsec.cast_unsigned())
-}
-
-/// Nanoseconds since the epoch.
-#[must_use]
-pub fn wall_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, nanoseconds)
+    u16::try_from(now.tm_hour * 60 + now.tm_min).unwrap_or(0)
 }
 
 /// A time in nanoseconds, as far as they go.

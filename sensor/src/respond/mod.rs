@@ -3,8 +3,17 @@
 //! refused or only rehearsed, and is used alike by the command line and by playbooks. What an
 //! alert means is not known here.
 
+pub mod asked;
 pub mod clock;
 pub mod firewall;
+pub mod hands;
+pub mod journal;
+pub mod outbox;
+pub mod playbook;
+pub mod process;
+pub mod rehearsal;
+pub mod responder;
+mod run;
 
 use crate::event::response::{Origin, Response, Verb};
 

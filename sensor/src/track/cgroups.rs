@@ -51,7 +51,8 @@ impl Cgroups {
     /// When the unified hierarchy is mounted nowhere and cannot be mounted either; processes
     /// older than the sensor then have no group but what `/proc` said.
     pub fn seed(&mut self) -> io::Result<()> {
-        match mounted()? {
+        let mounts = fs::read("/proc/self/mountinfo")?;
+        match mount_point(&mounts) {
             Some(root) => self.walk(&root),
             None => self.walk(&Detached::mount(c"cgroup2")?.path()),
         }
@@ -134,15 +135,7 @@ impl Cgroups {
     }
 }
 
-/// Where the whole unified hierarchy is mounted, if it is.
-///
-/// # Errors
-/// When the list of mounts cannot be read.
-pub fn mounted() -> io::Result<Option<PathBuf>> {
-    Ok(mount_point(&fs::read("/proc/self/mountinfo")?))
-}
-
-/// The same in a list of mounts (`proc_pid_mountinfo(5)`).
+/// Where the whole unified hierarchy is mounted (`proc_pid_mountinfo(5)`).
 fn mount_point(mounts: &[u8]) -> Option<PathBuf> {
     mounts.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');

@@ -212,6 +212,18 @@ impl Tracker {
         self.processes.ancestors(key)
     }
 
+    /// The live descendants of a process.
+    #[must_use]
+    pub fn descendants(&self, of: ProcessKey) -> Vec<ProcessKey> {
+        self.processes.descendants(of)
+    }
+
+    /// Whether a process is there now.
+    #[must_use]
+    pub fn is_live(&self, key: ProcessKey) -> bool {
+        self.processes.is_live(key)
+    }
+
     /// Where a process belongs.
     #[must_use]
     pub fn home(&self, key: ProcessKey) -> Option<&Home> {

@@ -246,6 +246,20 @@ impl ProcessTable {
         self.live.values().copied().filter(is_fork).collect()
     }
 
+    /// The live descendants of a process.
+    #[must_use]
+    pub fn descendants(&self, of: ProcessKey) -> Vec<ProcessKey> {
+        let live = self.live.values().copied();
+        live.filter(|key| self.ancestors(*key).any(|ancestor| ancestor == of))
+            .collect()
+    }
+
+    /// Whether a process is there now.
+    #[must_use]
+    pub fn is_live(&self, key: ProcessKey) -> bool {
+        self.live(key.pid) == Some(key)
+    }
+
     /// Where a process belongs.
     #[must_use]
     pub fn home(&self, key: ProcessKey) -> Option<&Home> {

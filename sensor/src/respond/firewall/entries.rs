@@ -11,8 +11,9 @@ use super::order::{How, Which};
 use super::sever::{Connection, Severed};
 use super::target::{Directions, Target};
 use super::{Firewall, FirewallError, Result, concluded, is_ahead, sever};
+use crate::clock::{boot_ns, wall_ns};
 use crate::event::response::{Origin, Outcome, Response, Verb};
-use crate::respond::clock::{boot_ns, nanoseconds, show_span, wall_ns};
+use crate::respond::clock::{nanoseconds, show_span};
 
 /// Entries made under one lock: others that want to block somebody must not wait long.
 const CHUNK: usize = 65_536;

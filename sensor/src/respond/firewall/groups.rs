@@ -12,8 +12,8 @@ use sensor_common::guard::GROUP_DEPTH_MAX;
 use thiserror::Error;
 
 use super::order::Group;
+use crate::cgroup;
 use crate::detached::Detached;
-use crate::track::cgroups;
 
 /// Groups looked at when a container is looked for.
 const GROUPS_MAX: usize = 65_536;
@@ -84,8 +84,8 @@ pub(super) enum Hierarchy {
 
 impl Hierarchy {
     pub(super) fn find() -> Result<Self, GroupError> {
-        match cgroups::mounted() {
-            Ok(Some(path)) => Ok(Self::Mounted(path)),
+        match cgroup::mount_point() {
+            Ok(path) => Ok(Self::Mounted(path)),
             _ => Detached::mount(c"cgroup2")
                 .map(Self::Own)
                 .map_err(GroupError::NoHierarchy),

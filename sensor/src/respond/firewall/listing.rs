@@ -10,7 +10,7 @@ use super::groups::Hierarchy;
 use super::maps::{List, Maps};
 use super::target::{Directions, Target};
 use super::{Attachment, Firewall, Result, is_ahead, notes};
-use crate::respond::clock::{boot_ns, wall_ns};
+use crate::clock::{boot_ns, wall_ns};
 
 /// Names of what [`tally`] counts, in its order.
 const TALLY: [&str; tally::LIMIT as usize] = [

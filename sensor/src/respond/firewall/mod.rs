@@ -208,6 +208,17 @@ impl Firewall {
         Ok(responses)
     }
 
+    /// What ended by itself while something else was done, and is not said yet.
+    pub fn untold(&mut self) -> Vec<Response> {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// Whether who asks is logged in by ssh.
+    #[must_use]
+    pub fn is_asked_by_ssh(&self) -> bool {
+        operator::Sessions::look().is_ok_and(|sessions| !sessions.asking.is_empty())
+    }
+
     /// Whether what we have open is what is pinned.
     fn is_current(&self) -> bool {
         let identity = self.taken.as_ref().map(|taken| taken.identity);
@@ -320,7 +331,7 @@ impl Firewall {
 
 /// Whether a time limit has not passed yet, as the programs see it.
 fn is_ahead(until_boot_ns: u64) -> bool {
-    until_boot_ns > crate::respond::clock::boot_ns()
+    until_boot_ns > crate::clock::boot_ns()
 }
 
 /// Turns a failure into what its response says.
