@@ -15,7 +15,7 @@ use super::groups::{Found, Hierarchy};
 use super::maps::{List, Maps};
 use super::network::Network;
 use super::operator::Sessions;
-use super::order::{Isolation, Scope};
+use super::order::{Group, Isolation, Scope};
 use super::protect::name_servers;
 use super::selftest::{self, Verdict};
 use super::sever::Connection;
@@ -106,11 +106,10 @@ impl Firewall {
     pub fn isolation_connections(&self, isolation: &Isolation) -> Result<Vec<Connection>> {
         let sessions = Sessions::look().map_err(FirewallError::Host)?;
         let spared = Spared::of(isolation, &self.settings.allow, &sessions);
-        Ok(match place(&isolation.scope)? {
-            Place::Host => sever::meant(&move |socket| is_cut(socket, &spared)),
-            Place::Group(group) => sever::meant_of_processes(&group.processes(), &move |socket| {
-                is_cut(socket, &spared)
-            }),
+        let is_meant = move |socket: &Socket| is_cut(socket, &spared);
+        Ok(match self.judged(&place(&isolation.scope)?)? {
+            None => sever::meant(&is_meant),
+            Some(processes) => sever::meant_of_processes(&processes, &is_meant),
         })
     }
 
@@ -155,11 +154,10 @@ impl Firewall {
             detail.push_str(self.tested(isolation, &sessions, since)?);
         }
         if !isolation.spare_connections {
-            let severed = match &place {
-                Place::Host => sever::sever(&|socket| is_cut(socket, &spared)),
-                Place::Group(group) => {
-                    sever::sever_processes(&group.processes(), &|socket| is_cut(socket, &spared))
-                }
+            let is_meant = |socket: &Socket| is_cut(socket, &spared);
+            let severed = match self.judged(&place)? {
+                None => sever::sever(&is_meant),
+                Some(processes) => sever::sever_processes(&processes, &is_meant),
             };
             detail.push_str(&told(severed));
         }
@@ -168,6 +166,18 @@ impl Firewall {
         }
         response.detail = detail.into();
         Ok(())
+    }
+
+    /// Processes whose connections an isolation cuts off; none when it is everybody's.
+    fn judged(&self, place: &Place) -> Result<Option<Vec<u32>>> {
+        Ok(match (place, &self.settings.control_group) {
+            (Place::Group(group), _) => Some(group.processes()),
+            (Place::Host, None) => None,
+            (Place::Host, Some(path)) => {
+                let group = Group::Path(path.clone());
+                Some(Hierarchy::find()?.group(&group)?.processes())
+            }
+        })
     }
 
     /// Has the programs isolate; gives the moment from which they do.
@@ -231,6 +241,7 @@ impl Firewall {
         if remote.is_empty() {
             return Ok("");
         }
+        selftest::settle();
         // At the command line this goes to the operator's terminal, and so over the connection
         // that is to be tested.
         tracing::info!("isolated; looking whether your connection survives that");
@@ -438,7 +449,6 @@ impl Confirmation<'_> {
 }
 
 fn undo(scope: &Scope) -> String {
-    use super::order::Group;
     match scope {
         Scope::Host => "sensor release".to_owned(),
         Scope::Group(Group::Path(path)) => {
