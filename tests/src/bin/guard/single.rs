@@ -125,7 +125,11 @@ impl XdpFilter {
             std::fs::read(&object).with_context(|| format!("cannot read {}", object.display()))?;
         let pins = PathBuf::from(format!("/sys/fs/bpf/guard-bench-{}", std::process::id()));
         std::fs::create_dir_all(&pins).context("no BPF file system")?;
-        let name = if kind.is_v4() { "filter_ipv4" } else { "filter_ipv6" };
+        let name = if kind.is_v4() {
+            "filter_ipv4"
+        } else {
+            "filter_ipv6"
+        };
         let ebpf = EbpfLoader::new()
             .default_map_pin_directory(&pins)
             .map_max_entries(name, count.max(1))

@@ -41,11 +41,17 @@ pub fn run(args: &Args) -> Result<()> {
             if !passes && count == 0 {
                 continue;
             }
-            let frames: Vec<_> = (0..SENDERS).map(|number| {
-                // Spread over all entries.
-                let number = number.wrapping_mul(40_503) % count.max(SENDERS);
-                udp(if passes { allowed(number, true) } else { denied(number % count, true) })
-            }).collect();
+            let frames: Vec<_> = (0..SENDERS)
+                .map(|number| {
+                    // Spread over all entries.
+                    let number = number.wrapping_mul(40_503) % count.max(SENDERS);
+                    udp(if passes {
+                        allowed(number, true)
+                    } else {
+                        denied(number % count, true)
+                    })
+                })
+                .collect();
             let mut times = vec![Vec::new(); sides.len()];
             for _ in 0..args.rounds {
                 for (side, times) in sides.iter().zip(&mut times) {
@@ -118,7 +124,9 @@ fn nftables(root: &Path, cable: &Cable, count: u32) -> Result<()> {
     }
     let library = root.join("usr/lib/x86_64-linux-gnu");
     let mut nft = Command::new(library.join("ld-linux-x86-64.so.2"));
-    nft.arg("--library-path").arg(&library).arg(root.join("usr/sbin/nft"));
+    nft.arg("--library-path")
+        .arg(&library)
+        .arg(root.join("usr/sbin/nft"));
     nft.args(["-f", "-"]);
     cable.host.feed(&mut nft, rules.as_bytes())
 }
@@ -149,7 +157,12 @@ fn send(frames: &[Vec<u8>]) -> Result<f64> {
         for batch in messages.chunks_mut(BATCH) {
             // SAFETY: messages, vectors and frames live through the call.
             let done = unsafe {
-                libc::sendmmsg(socket.as_raw_fd(), batch.as_mut_ptr(), batch.len() as u32, 0)
+                libc::sendmmsg(
+                    socket.as_raw_fd(),
+                    batch.as_mut_ptr(),
+                    batch.len() as u32,
+                    0,
+                )
             };
             ensure!(done > 0, "cannot send: {}", std::io::Error::last_os_error());
             sent += done as usize;
@@ -167,7 +180,11 @@ fn packet_socket() -> Result<OwnedFd> {
     const PACKET_QDISC_BYPASS: libc::c_int = 20;
     // SAFETY: no memory is passed.
     let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
-    ensure!(fd >= 0, "no packet socket: {}", std::io::Error::last_os_error());
+    ensure!(
+        fd >= 0,
+        "no packet socket: {}",
+        std::io::Error::last_os_error()
+    );
     // SAFETY: the kernel has just given us this descriptor.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     let yes: libc::c_int = 1;
@@ -190,7 +207,11 @@ fn packet_socket() -> Result<OwnedFd> {
     address.sll_ifindex = index.cast_signed();
     // SAFETY: the address lives through the call.
     let bound = unsafe {
-        libc::bind(fd, (&raw const address).cast(), size_of_val(&address) as u32)
+        libc::bind(
+            fd,
+            (&raw const address).cast(),
+            size_of_val(&address) as u32,
+        )
     };
     ensure!(bound == 0, "no eth0: {}", std::io::Error::last_os_error());
     Ok(socket)
