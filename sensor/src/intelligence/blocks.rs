@@ -120,15 +120,11 @@ mod tests {
             .map(|block| (block.network.to_string(), block.until))
             .collect();
         add.sort();
-        assert_eq!(
-            add,
-            [
-                ("192.0.2.2".to_owned(), 20),
-                ("2001:db8::/32".to_owned(), 5)
-            ]
-        );
-        let remove: Vec<_> = change.remove.iter().map(Network::to_string).collect();
-        assert_eq!(remove, ["198.51.100.0/24"]);
+        let expected = [("192.0.2.2", 20), ("192.0.2.3", 7), ("2001:db8::/32", 5)];
+        assert_eq!(add, expected.map(|(text, until)| (text.to_owned(), until)));
+        let mut remove: Vec<_> = change.remove.iter().map(Network::to_string).collect();
+        remove.sort();
+        assert_eq!(remove, ["192.0.2.3", "198.51.100.0/24"]);
         assert!(Change::between(&new, &new).is_empty());
     }
 }

@@ -262,6 +262,10 @@ fn questions_are_answered_and_what_is_none_is_refused() {
     assert_eq!(answer("check 198.51.100.9")["indicator"], "198.51.100.0/24");
     assert_eq!(answer("")["sources"][0]["name"], "x");
     assert_eq!(answer("refresh")["started"], true);
-    assert!(Question::parse("check so what").unwrap_err().contains("so what"));
+    assert!(
+        Question::parse("check so what")
+            .unwrap_err()
+            .contains("so what")
+    );
     assert!(Question::parse("dance").is_err() && Question::parse("refresh now").is_err());
 }
