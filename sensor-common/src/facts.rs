@@ -125,6 +125,7 @@ facts! {
     mm_arg_end: required "mm_struct.arg_end";
     mm_env_start: required "mm_struct.env_start";
     mm_env_end: required "mm_struct.env_end";
+    bprm_file: required "linux_binprm.file";
     bprm_filename: required "linux_binprm.filename";
     bprm_interp: required "linux_binprm.interp";
 

@@ -51,6 +51,8 @@ kinds! {
     CGROUP_MKDIR = 14, LANE_PROCESS, "cgroup.mkdir";
     /// A control group was removed.
     CGROUP_RMDIR = 15, LANE_PROCESS, "cgroup.rmdir";
+    /// A rule applied to a program that was being started.
+    PREVENT = 16, LANE_PROCESS, "response.prevent";
 
     /// A TCP connect with its outcome.
     TCP_CONNECT = 32, LANE_PROCESS, "network.connect";

@@ -36,6 +36,7 @@ pub mod guard;
 pub mod kind;
 pub mod limits;
 pub mod network;
+pub mod prevent;
 pub mod privilege;
 pub mod record;
 pub mod system;

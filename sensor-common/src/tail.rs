@@ -53,5 +53,7 @@ pub const RAW_TARGET_PATH: u8 = 15;
 pub const BASE: u8 = 16;
 /// Likewise for [`RAW_TARGET_PATH`].
 pub const TARGET_BASE: u8 = 17;
+/// Name of a rule, NUL padded.
+pub const RULE: u8 = 25;
 /// Name of the kernel function, tracepoint or hook a BPF program is made for.
 pub const FUNCTION: u8 = 24;

@@ -13,6 +13,7 @@ mod file;
 mod filter;
 mod kernel;
 mod network;
+mod prevent;
 mod privilege;
 mod process;
 mod syscall;

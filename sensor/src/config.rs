@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, each option of which the command line can override.
 //! Unknown keys are refused, with the nearest valid one named.
 
+pub mod prevent;
 pub mod respond;
 
 use std::fs;
@@ -48,6 +49,12 @@ pub enum ConfigError {
     /// The playbooks cannot be in force together.
     #[error("in [[respond.playbook]]: {0}")]
     Playbooks(String),
+    /// A protected program means nothing.
+    #[error("in respond.protect_processes: {0}")]
+    Protect(String),
+    /// A rule about programs that are not to start means nothing.
+    #[error("in [[respond.prevent]]: {0}")]
+    Prevent(String),
     /// A value is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
     Range {

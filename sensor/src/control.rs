@@ -12,6 +12,7 @@ use serde_json::json;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
+use tokio::task::JoinSet;
 
 use crate::door::{PATIENCE, REQUEST_MAX, socket_path};
 use crate::event::response::Response;
@@ -25,6 +26,9 @@ use crate::status::Status;
 pub const PLAYBOOKS: &str = "playbooks";
 
 pub use crate::door::ask;
+
+/// Requests answered at a time.
+const CONVERSATIONS_MAX: usize = 32;
 
 /// Why the runtime directory cannot be had.
 #[derive(Debug, Error)]
@@ -115,6 +119,19 @@ impl Instance {
     }
 }
 
+/// Pid of the sensor that runs with this runtime directory, if one does: it holds the lock.
+#[must_use]
+pub fn running(directory: &Path) -> Option<u32> {
+    let lock = File::open(directory.join("lock")).ok()?;
+    // SAFETY: the descriptor is open; no memory is passed. Closing it gives the lock back.
+    if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } == 0 {
+        return None;
+    }
+    let mut text = String::new();
+    (&lock).take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
 impl Drop for Instance {
     fn drop(&mut self) {
         let _ = fs::remove_file(socket_path(&self.directory));
@@ -132,15 +149,23 @@ pub struct Control {
 }
 
 impl Control {
-    /// Answers until dropped.
-    pub async fn serve(&self, listener: &UnixListener) {
+    /// Answers until dropped; who is slow keeps nobody else waiting.
+    pub async fn serve(self: Arc<Self>, listener: &UnixListener) {
+        let mut conversations = JoinSet::new();
         loop {
+            while conversations.try_join_next().is_some() {}
+            if conversations.len() >= CONVERSATIONS_MAX {
+                conversations.join_next().await;
+            }
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let answered = tokio::time::timeout(PATIENCE, self.answer(stream)).await;
-                    if let Ok(Err(error)) = answered {
-                        tracing::debug!(%error, "a control request was not answered");
-                    }
+                    let control = Arc::clone(&self);
+                    conversations.spawn(async move {
+                        let answered = tokio::time::timeout(PATIENCE, control.answer(stream)).await;
+                        if let Ok(Err(error)) = answered {
+                            tracing::debug!(%error, "a control request was not answered");
+                        }
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "control socket");
@@ -151,17 +176,18 @@ impl Control {
     }
 
     async fn answer(&self, mut stream: tokio::net::UnixStream) -> io::Result<()> {
-        // The mode of the socket says so too; this also holds if someone changes that.
-        if stream.peer_cred()?.uid() != 0 {
-            return stream
-                .write_all(b"{\"error\":\"only root may ask\"}\n")
-                .await;
-        }
+        let is_root = stream.peer_cred()?.uid() == 0;
         let mut request = String::new();
         let (read, mut write) = stream.split();
         tokio::io::BufReader::new(read.take(REQUEST_MAX))
             .read_line(&mut request)
             .await?;
+        // The mode of the socket says so too; this also holds if someone changes that.
+        if !is_root {
+            return write
+                .write_all(b"{\"error\":\"only root may ask\"}\n")
+                .await;
+        }
         let mut answer = self
             .reply(request.trim())
             .unwrap_or_else(|error| json!({ "error": error }).to_string());
@@ -171,29 +197,66 @@ impl Control {
 
     /// The answer to a request, or what is wrong with it.
     fn reply(&self, request: &str) -> Result<String, String> {
-        let (word, rest) = request.split_once(' ').unwrap_or((request, ""));
-        match word {
-            "status" => {
+        let taken = |taken| json!(Taken { taken }).to_string();
+        let answer = match Request::parse(request)? {
+            Request::Status => {
                 let report = self.status.report().map_err(|error| error.to_string())?;
-                serde_json::to_string(&report).map_err(|error| error.to_string())
+                serde_json::to_string(&report)
             }
-            REPORT => {
-                let response: Response = serde_json::from_str(rest)
-                    .map_err(|error| format!("this is no response: {error}"))?;
-                let taken = self.outbox.post(response.bounded(), None);
-                Ok(json!(Taken { taken }).to_string())
-            }
-            ASKED => serde_json::to_string(&self.responder.asked()).map_err(|e| e.to_string()),
-            PLAYBOOKS => serde_json::to_string(&self.responder.set().listings())
-                .map_err(|error| error.to_string()),
-            APPROVE | DENY => {
-                let id: u32 = rest.trim().parse().map_err(|_| {
-                    format!("{:?} is no number of a question", shortened(rest.trim()))
-                })?;
-                let answered = self.responder.answer(id, word == APPROVE);
+            Request::Playbooks => serde_json::to_string(&self.responder.set().listings()),
+            Request::Asked => serde_json::to_string(&self.responder.asked()),
+            Request::Report(response) => Ok(taken(self.outbox.post(*response, None))),
+            Request::Answer { id, yes } => {
+                let answered = self.responder.answer(id, yes);
                 answered.map_err(|error| error.to_string())?;
-                Ok(json!(Taken { taken: true }).to_string())
+                Ok(taken(true))
             }
+        };
+        answer.map_err(|error| error.to_string())
+    }
+}
+
+/// What the running sensor can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// How it is.
+    Status,
+    /// To write down what the command line did.
+    Report(Box<Response>),
+    /// Which playbooks are in force.
+    Playbooks,
+    /// What waits for a yes.
+    Asked,
+    /// Yes or no to that.
+    Answer {
+        /// The number of the question.
+        id: u32,
+        /// Whether it is a yes.
+        yes: bool,
+    },
+}
+
+impl Request {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match (word, rest.trim()) {
+            ("status", "") => Ok(Self::Status),
+            (PLAYBOOKS, "") => Ok(Self::Playbooks),
+            (ASKED, "") => Ok(Self::Asked),
+            (REPORT, text) => serde_json::from_str(text)
+                .map(|response: Response| Self::Report(Box::new(response.bounded())))
+                .map_err(|error| format!("this is no response: {error}")),
+            (APPROVE | DENY, number) => number
+                .parse()
+                .map(|id| Self::Answer {
+                    id,
+                    yes: word == APPROVE,
+                })
+                .map_err(|_| format!("{:?} is no number of a question", shortened(number))),
             _ => Err(format!(
                 "unknown request {:?}; there are status, {REPORT}, {PLAYBOOKS}, {ASKED}, \
                  {APPROVE} and {DENY}",
@@ -208,4 +271,46 @@ fn shortened(text: &str) -> &str {
     const ENOUGH: usize = 64;
     text.get(..text.floor_char_boundary(ENOUGH))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn requests_are_understood_or_refused_with_a_word() {
+        assert_eq!(Request::parse("status"), Ok(Request::Status));
+        let yes = Request::Answer { id: 3, yes: true };
+        assert_eq!(Request::parse("approve 3"), Ok(yes));
+        for (line, says) in [
+            ("", "unknown request"),
+            ("status now", "unknown request"),
+            ("approve", "no number"),
+            ("deny -1", "no number"),
+            ("approve 4294967296", "no number"),
+            ("report", "no response"),
+            ("report {\"verb\":\"destroy\"}", "no response"),
+        ] {
+            let error = Request::parse(line).unwrap_err();
+            assert!(error.contains(says), "{line}: {error}");
+        }
+        let long = "x".repeat(10_000);
+        assert!(Request::parse(&long).unwrap_err().len() < 300);
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_requests_never_panic(
+            line in prop_oneof![
+                any::<String>(),
+                "(report|approve|deny|status|asked) [\\PC]{0,40}",
+                "report \\{(\"(verb|outcome|target|origin|by|undo)\":(\"(kill|done|operator|[a-z]{0,9})\"|null|-?[0-9]{1,22}),?){0,7}\\}",
+            ],
+        ) {
+            if let Ok(Request::Report(response)) = Request::parse(&line) {
+                prop_assert_eq!(response.clone().bounded(), *response);
+            }
+        }
+    }
 }

@@ -132,10 +132,17 @@ impl Root {
         };
         let path = CString::new(path.as_bytes()).ok()?;
         let flags = if follow { 0 } else { libc::O_NOFOLLOW };
+        let mut within = 0;
         if CACHED.load(Ordering::Relaxed) {
             match self.open(&path, flags, libc::RESOLVE_CACHED) {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     CACHED.store(false, Ordering::Relaxed);
+                }
+                // Not only for what is not in memory: also for a link followed for the first time
+                // since it was made, whose time of access has to be written, and for anything
+                // while something is renamed or mounted. What is mounted now is not entered.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    within = libc::RESOLVE_NO_XDEV;
                 }
                 found => return found.ok().map(Found),
             }
@@ -143,7 +150,7 @@ impl Root {
         if !is_all_local(&fs::read_to_string(&self.mounts).ok()?) {
             return None;
         }
-        self.open(&path, flags, 0).ok().map(Found)
+        self.open(&path, flags, within).ok().map(Found)
     }
 
     /// openat2(2), from 5.6 on.

@@ -22,6 +22,7 @@ pub mod glance;
 #[cfg(test)]
 mod page;
 pub mod pipeline;
+pub mod priority;
 pub mod probe;
 pub mod replay;
 pub mod respond;

@@ -13,9 +13,10 @@ pub(crate) fn assert_current(page: &str, text: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, text).unwrap();
     }
-    assert_eq!(
-        std::fs::read_to_string(&path).unwrap_or_default(),
-        text,
-        "docs/{page} is out of date; run the tests with UPDATE_DOCS=1"
+    let old = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = old.lines().zip(text.lines()).find(|(old, new)| old != new);
+    assert!(
+        old == text,
+        "docs/{page} is out of date, first in {differs:?}; run the tests with UPDATE_DOCS=1"
     );
 }

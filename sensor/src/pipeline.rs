@@ -17,12 +17,14 @@ use crate::engine::{Delivery, Engine, Reaction};
 use crate::event::file::{AccessKind, Name, Source};
 use crate::event::health::{Change, Health, Lost, UNKNOWN_KIND, Verdict};
 use crate::event::process::Process;
-use crate::event::response::Response;
+use crate::event::response::{Origin, Outcome, Response};
 use crate::event::{Action, Event, Stamp};
 use crate::export::writer::{Writer, Written};
+use crate::priority;
 use crate::probe::account::Account;
 use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
 use crate::probe::filters::{FilterError, Filters, Rules};
+use crate::probe::prevention::{self, Prevention, Spared};
 use crate::probe::reader::{Frame, Lanes};
 use crate::probe::selection::Selection;
 use crate::respond::journal::Entry;
@@ -48,6 +50,8 @@ const LAST_FILES: Duration = Duration::from_secs(2);
 pub enum Renewal {
     /// File filters.
     Filters(Rules),
+    /// Rules about programs that are not to start.
+    Prevention(Vec<prevention::Rule>, Spared),
     /// Sigma rules.
     Sigma(Box<sigma::Engine>),
 }
@@ -58,6 +62,7 @@ pub struct Pipeline<W: Write> {
     decoder: Decoder,
     engine: Engine<W>,
     filters: Filters,
+    prevention: Prevention,
     filters_refreshed: Instant,
     scripts_watched: Instant,
     renewals: Receiver<Renewal>,
@@ -83,6 +88,7 @@ impl<W: Write> Pipeline<W> {
         tracker: Tracker,
         detector: Option<Detector>,
         filters: Filters,
+        prevention: Prevention,
         renewals: Receiver<Renewal>,
         responses: Inbox,
         responder: Handle,
@@ -98,6 +104,7 @@ impl<W: Write> Pipeline<W> {
             decoder: Decoder { clock },
             engine,
             filters,
+            prevention,
             filters_refreshed: Instant::now(),
             scripts_watched: Instant::now(),
             renewals,
@@ -112,6 +119,7 @@ impl<W: Write> Pipeline<W> {
 
     /// Works until `stop` is set and the queues are empty, or nobody reads the output.
     pub fn run(mut self, stop: &AtomicBool) {
+        priority::comes(priority::EARLY);
         if let Some(detector) = &self.engine.detector {
             detector.wakes_this_thread();
         }
@@ -168,6 +176,7 @@ impl<W: Write> Pipeline<W> {
             if self.filters_refreshed.elapsed() >= FILTERS_EVERY {
                 self.filters_refreshed = Instant::now();
                 report_filters(self.filters.refresh());
+                report_filters(self.prevention.refresh());
             }
             self.settle();
         }
@@ -226,6 +235,11 @@ impl<W: Write> Pipeline<W> {
 
     fn respond(&mut self, time: Stamp, response: Response, about: Option<Process>) -> Written {
         self.status.responses.count(response.outcome);
+        if let (Some(process), Some(detector)) = (&about, &mut self.engine.detector)
+            && (response.origin, response.outcome) == (Origin::Playbook, Outcome::Done)
+        {
+            detector.answered(process.key);
+        }
         let event = Event {
             id: self.engine.next_id(),
             cpu: 0,
@@ -263,6 +277,18 @@ impl<W: Write> Pipeline<W> {
                 }
                 Err(error) => {
                     tracing::error!(%error, "not all of the new file filters are in force")
+                }
+            },
+            Renewal::Prevention(rules, spared) => match self.prevention.apply(rules, spared) {
+                Ok(()) => {
+                    let rules = self.prevention.len();
+                    tracing::info!(
+                        rules,
+                        "which programs do not start is as in the configuration now"
+                    );
+                }
+                Err(error) => {
+                    tracing::error!(%error, "not all of the rules about programs that are not to start are in force");
                 }
             },
             Renewal::Sigma(rules) => {

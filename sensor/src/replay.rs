@@ -12,11 +12,12 @@ use std::io::{self, BufRead, Read as _, Write};
 use thiserror::Error;
 
 use crate::detect::{Detector, sigma};
-use crate::engine::{Delivery, Engine};
+use crate::engine::{Delivery, Engine, Reaction};
 use crate::event::parse::{self, ParseError, Parsed};
 use crate::event::{Action, Event};
 use crate::export::writer::{Writer, Written};
 use crate::probe::selection::Selection;
+use crate::respond::rehearsal::Rehearsal;
 use crate::track::Tracker;
 
 /// Longest line read, in bytes; the longest that a sensor writes is far shorter.
@@ -57,6 +58,7 @@ pub struct Replay<W: Write> {
     /// Made by the first event: what is numbered here must not have the ids of the recording.
     engine: Option<Engine<W>>,
     parts: Option<(Detector, Writer<W>)>,
+    rehearsal: Option<Rehearsal>,
     selection: Selection,
     boot: Option<Box<str>>,
     counts: Counts,
@@ -77,10 +79,18 @@ impl<W: Write> Replay<W> {
         Self {
             engine: None,
             parts: Some((detector, writer)),
+            rehearsal: None,
             selection,
             boot: None,
             counts: Counts::default(),
         }
+    }
+
+    /// Says as well what these playbooks would have done.
+    #[must_use]
+    pub fn rehearsing(mut self, rehearsal: Rehearsal) -> Self {
+        self.rehearsal = Some(rehearsal);
+        self
     }
 
     /// Replays all lines; what is wrong with any is told to `complain` with its number, from 1.
@@ -168,7 +178,11 @@ impl<W: Write> Replay<W> {
     fn begin(&mut self, event: &Event) {
         if let Some((detector, writer)) = self.parts.take() {
             let tracker = Tracker::replaying(PROCESSES_MAX);
-            self.engine = Some(Engine::new(tracker, Some(detector), writer, !event.id.run));
+            let mut engine = Engine::new(tracker, Some(detector), writer, !event.id.run);
+            if let Some(rehearsal) = self.rehearsal.take() {
+                engine.reaction = Reaction::Rehearsed(Box::new(rehearsal));
+            }
+            self.engine = Some(engine);
         }
         let Some(boot) = event.process.as_ref().and_then(|process| process.boot()) else {
             return;

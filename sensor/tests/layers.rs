@@ -15,14 +15,17 @@ use std::path::{Path, PathBuf};
 /// Per room, what it may import besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
-    ("probe", &["event", "clock", "detached", "cgroup"]),
+    (
+        "probe",
+        &["event", "clock", "detached", "priority", "cgroup"],
+    ),
     ("track", &["event", "detached", "glance"]),
     ("content", &["event"]),
     ("detect", &["event", "track", "content", "glance", "state"]),
     (
         "respond",
         &[
-            "event", "track", "cgroup", "clock", "detached", "door", "glance", "state",
+            "event", "track", "cgroup", "clock", "detached", "door", "glance", "priority", "state",
         ],
     ),
     ("export", &["event"]),
@@ -31,6 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("detached", &[]),
     ("door", &[]),
     ("glance", &[]),
+    ("priority", &[]),
     ("state", &[]),
 ];
 

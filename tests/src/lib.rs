@@ -79,6 +79,7 @@ pub struct Launch {
     arguments: Vec<String>,
     fields: Option<&'static [&'static str]>,
     detection: bool,
+    state: Option<PathBuf>,
 }
 
 impl Launch {
@@ -93,6 +94,13 @@ impl Launch {
     #[must_use]
     pub fn with<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// With what is remembered in this directory, which stays.
+    #[must_use]
+    pub fn remembering(mut self, state: impl Into<PathBuf>) -> Self {
+        self.state = Some(state.into());
         self
     }
 
@@ -121,7 +129,7 @@ impl Launch {
             ])
             .arg(&directory)
             .arg("--state-directory")
-            .arg(directory.join("state"))
+            .arg(self.state.unwrap_or_else(|| directory.join("state")))
             .args((!self.detection).then_some("--no-detection"))
             .args(&self.arguments)
             .stdin(Stdio::null())

@@ -1,7 +1,7 @@
 //! What end-to-end tests of the network need: a network of their own, sockets made by hand, and
 //! a look at events by socket. Knows nothing of what is tested.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
@@ -32,6 +32,41 @@ pub fn private() -> Result<()> {
         )
     })
     .context("loopback does not come up")
+}
+
+/// Gives the loopback device of this network namespace a further address; `number` tells the
+/// further ones apart.
+///
+/// # Errors
+/// When the kernel does not let us.
+pub fn take_address(number: u8, address: Ipv4Addr) -> Result<()> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: all zero is a valid request, of which name and address are then set.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request
+        .ifr_name
+        .iter_mut()
+        .zip(format!("lo:{number}").bytes())
+    {
+        *to = from.cast_signed();
+    }
+    // SAFETY: all zero is a valid address, of which family and number are then set.
+    let mut inet: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    inet.sin_family = libc::AF_INET as libc::sa_family_t;
+    inet.sin_addr.s_addr = u32::from(address).to_be();
+    // SAFETY: an address of this family is as long as the one in the request, which lives through
+    // the call.
+    check(unsafe {
+        (&raw mut request.ifr_ifru.ifru_addr)
+            .cast::<libc::sockaddr_in>()
+            .write_unaligned(inet);
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFADDR as _,
+            &raw const request,
+        )
+    })
+    .with_context(|| format!("loopback does not take {address}"))
 }
 
 fn check(result: i32) -> Result<()> {

@@ -11,6 +11,7 @@ mod pairs;
 mod peers;
 mod programs;
 mod rates;
+mod response;
 mod sensor;
 mod start;
 mod statistics;
@@ -82,6 +83,8 @@ enum Part {
     Start,
     /// How soon alerts come, idle and beside an exec storm
     Alerts,
+    /// How soon a playbook has cut off a reverse shell, idle and beside execs
+    Response,
     /// Nothing going on
     Idle,
     /// 100,000 processes at once and ten million events
@@ -122,12 +125,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let ratios = pairs::run(&bench, |part| args.wants(part))?;
     let medians = ratios.medians();
     results.insert("workloads".to_owned(), ratios.to_json());
-    let parts: [(Part, Measure); 7] = [
+    let parts: [(Part, Measure); 8] = [
         (Part::Programs, programs::run),
         (Part::Sustained, rates::sustained),
         (Part::Paced, rates::paced),
         (Part::Start, start::run),
         (Part::Alerts, alerts::run),
+        (Part::Response, response::run),
         (Part::Idle, rates::idle),
         (Part::Memory, memory::run),
     ];

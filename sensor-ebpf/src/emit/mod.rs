@@ -69,12 +69,13 @@ fn ring(lane: u8) -> &'static RingBuf {
 }
 
 /// Waking the reader costs more than all the rest of a program, so it is left to its tick
-/// unless the ring fills up, or it sleeps for longer because nothing happened.
+/// unless the record is urgent, or the ring fills up, or the reader sleeps for longer because
+/// nothing happened.
 #[inline(always)]
-fn wake_flags(ring: &RingBuf) -> u64 {
+fn wake_flags(ring: &RingBuf, urgent: bool) -> u64 {
     // SAFETY: a plain load from a static of this object.
     let limit = unsafe { (&raw const WAKE_AT_BYTES).read_volatile() };
-    if is_reader_asleep() || ring.query(u64::from(BPF_RB_AVAIL_DATA)) > limit {
+    if urgent || is_reader_asleep() || ring.query(u64::from(BPF_RB_AVAIL_DATA)) > limit {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {
         u64::from(BPF_RB_NO_WAKEUP)
@@ -130,7 +131,7 @@ pub fn fixed<T: 'static>(kind: u16, lane: u8, fill: impl FnOnce(&mut T)) {
         entry.as_mut_ptr().cast::<Header>().write(head);
         fill(&mut *entry.as_mut_ptr());
     }
-    entry.submit(wake_flags(ring));
+    entry.submit(wake_flags(ring, false));
     counts::submitted(kind);
 }
 
@@ -173,6 +174,7 @@ fn build<T: 'static>(
             at: record.add(size_of::<T>()),
             len: 0,
             slot: slot.number,
+            urgent: false,
         };
         let head = record.cast::<Header>();
         (*head).flags = 0;
@@ -187,7 +189,7 @@ fn build<T: 'static>(
         });
         let ring = ring(lane);
         let bytes = core::slice::from_raw_parts(record, len);
-        match ring.output::<[u8]>(bytes, wake_flags(ring)) {
+        match ring.output::<[u8]>(bytes, wake_flags(ring, tail.urgent)) {
             Ok(()) => counts::submitted(kind),
             Err(_) => counts::lost_ring(kind),
         }

@@ -26,6 +26,8 @@ pub struct Tail {
     pub(super) at: *mut u8,
     pub(super) len: usize,
     pub(super) slot: u32,
+    /// Somebody may have to act on the record: the reader is woken for it.
+    pub urgent: bool,
 }
 
 impl Tail {

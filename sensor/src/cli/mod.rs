@@ -12,6 +12,8 @@ pub mod isolate;
 #[cfg(test)]
 mod lockout;
 pub mod playbooks;
+pub mod process;
+pub mod quarantine;
 pub mod replay;
 pub mod response;
 pub mod rules;
@@ -67,6 +69,18 @@ enum Command {
     Playbooks(playbooks::Arguments),
     /// Say yes or no to what a playbook asks for, or list what waits.
     Approve(approve::Arguments),
+    /// End processes, never one that took a former pid, never one that this machine hangs on.
+    Kill(process::Kill),
+    /// Stop processes where they are.
+    Freeze(process::Freeze),
+    /// Let frozen processes go on.
+    Thaw(process::Thaw),
+    /// List what is frozen.
+    Frozen(process::List),
+    /// Put files away where they do no harm, or list those that are.
+    Quarantine(quarantine::Put),
+    /// Put a file back as it was.
+    Restore(quarantine::Restore),
     /// Look for what YARA rules describe in files and directories.
     Scan(scan::Arguments),
     /// What `sensor run` and `sensor scan` start to look into files.
@@ -127,6 +141,12 @@ pub fn main() -> ExitCode {
         Command::Isolate(arguments) => isolate::isolate(&arguments),
         Command::Confirm(arguments) => isolate::confirm(&arguments),
         Command::Release(arguments) => isolate::release(&arguments),
+        Command::Kill(arguments) => process::kill(&arguments),
+        Command::Freeze(arguments) => process::freeze(&arguments),
+        Command::Thaw(arguments) => process::thaw(&arguments),
+        Command::Frozen(arguments) => process::list(&arguments),
+        Command::Quarantine(arguments) => quarantine::put(&arguments),
+        Command::Restore(arguments) => quarantine::restore(&arguments),
         Command::Playbooks(arguments) => playbooks::run(&arguments),
         Command::Approve(arguments) => approve::run(&arguments),
         Command::Rules(arguments) => rules::run(arguments),

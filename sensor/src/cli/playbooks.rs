@@ -14,7 +14,7 @@ use crate::respond::playbook::Listing;
 #[command(
     long_about = "List the playbooks that are in force, or check and list those of a configuration \
                   file, without a sensor that runs. What they would have done about recorded \
-                  events says `sensor replay --config FILE`. Exit code 2 when the file is broken."
+                  events says `sensor replay --playbooks FILE`. Exit code 2 when the file is broken."
 )]
 pub struct Arguments {
     /// Check this configuration file instead.

@@ -9,11 +9,13 @@ use anyhow::Context as _;
 
 use super::run::selection_of;
 use super::{Failure, NO, OK};
+use crate::config::Config;
 use crate::detect::sigma;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
 use crate::probe::selection::Selection;
 use crate::replay::{Counts, Flaw, Replay};
+use crate::respond::rehearsal::Rehearsal;
 
 /// Broken lines told one by one; further ones are only counted.
 const COMPLAINTS_MAX: u64 = 100;
@@ -41,6 +43,10 @@ pub struct Arguments {
     /// of another takes its place.
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
+    /// Say as well what the playbooks of this configuration file would have done, all that are not
+    /// off; whether something would have been protected is not looked at.
+    #[arg(long, value_name = "FILE")]
+    playbooks: Option<PathBuf>,
     /// Exit with 1 when a line is not understood.
     #[arg(long)]
     strict: bool,
@@ -67,7 +73,13 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         tracing::warn!(%problem, "a rule cannot be used");
     }
     let mut told = 0;
-    let counts = Replay::new(Box::new(rules), writer, selection)
+    let mut replay = Replay::new(Box::new(rules), writer, selection);
+    if let Some(file) = &arguments.playbooks {
+        let config = Config::load(file).map_err(Failure::usage)?;
+        let playbooks = config.respond.playbooks().map_err(Failure::usage)?;
+        replay = replay.rehearsing(Rehearsal::new(playbooks, style.utc_offset));
+    }
+    let counts = replay
         .run(input, |number, flaw| {
             told += 1;
             complain(&name.to_string(), told, number, flaw);

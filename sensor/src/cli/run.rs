@@ -24,6 +24,7 @@ use crate::pipeline::{Pipeline, Renewal};
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::filters::Filters;
 use crate::probe::load::{self, Loaded, Sizes, Trampolines};
+use crate::probe::prevention::Prevention;
 use crate::probe::privileges;
 use crate::probe::program_log;
 use crate::probe::programs::Programs;
@@ -180,6 +181,8 @@ fn watch(
     mut loaded: Loaded,
 ) -> anyhow::Result<u8> {
     let filters = Filters::new(&mut loaded.ebpf, config.files.rules()?)?;
+    let (prevented, spared) = config.respond.prevention()?;
+    let prevention = Prevention::new(&mut loaded.ebpf, prevented, spared)?;
     let mut take = |name| {
         loaded
             .ebpf
@@ -227,13 +230,14 @@ fn watch(
     let (outbox, mut inbox) = outbox(Arc::clone(&status.responses));
     inbox.earlier = earlier(&config.state_directory);
     let playbooks = config.respond.playbooks()?;
-    let responder = Responder::start(playbooks, hands(config), outbox.clone())?;
+    let responder = Responder::start(playbooks, hands(config)?, outbox.clone())?;
     let pipeline = Pipeline::new(
         consumer,
         random(),
         tracker,
         detector,
         filters,
+        prevention,
         renewals,
         inbox,
         responder.handle(),
@@ -308,14 +312,14 @@ fn end_of(
 }
 
 /// What playbooks act with.
-fn hands(config: &Config) -> Hands {
-    Hands {
+fn hands(config: &Config) -> anyhow::Result<Hands> {
+    Ok(Hands {
         firewall: Firewall::open(config.respond.firewall()).map_err(|error| error.to_string()),
-        protected: Arc::default(),
+        protected: Arc::new(config.respond.protected()?),
         state: config.state_directory.clone(),
         as_json: |event| json::ecs(event).unwrap_or_default(),
         runs: Arc::default(),
-    }
+    })
 }
 
 /// What was done about intruders while no sensor ran.
@@ -387,12 +391,14 @@ impl Reload {
         let config = Config::load(path).and_then(|config| {
             let files = config.files.rules()?;
             let playbooks = config.respond.playbooks()?;
-            Ok((config, files, playbooks))
+            let prevention = config.respond.prevention()?;
+            Ok((config, files, playbooks, prevention))
         });
         match config {
             // It can only fail when the pipeline has ended, and then all of this ends.
-            Ok((config, files, playbooks)) => {
+            Ok((config, files, playbooks, (prevented, spared))) => {
                 self.responder.renew(playbooks);
+                drop(self.renew.send(Renewal::Prevention(prevented, spared)));
                 drop(self.renew.send(Renewal::Filters(files)));
                 if config.detection {
                     self.renew_rules(&config);
@@ -445,6 +451,7 @@ fn wait(
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
+        let control = Arc::new(control);
         let listener = instance.listen().with_context(|| {
             format!(
                 "no control socket in {}",
@@ -473,7 +480,7 @@ fn wait(
             () = reloads => "no more signals",
             () = end => "duration",
             () = closed => "output closed",
-            () = control.serve(&listener) => "control",
+            () = Arc::clone(&control).serve(&listener) => "control",
             () = program_log::pass_on(&mut loaded.ebpf) => "program log",
         })
     })

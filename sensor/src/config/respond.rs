@@ -6,10 +6,13 @@ use sensor_common::guard::{ADDRESSES, ADDRESSES_MAX};
 use serde::Deserialize;
 
 use super::ConfigError;
+use super::prevent::{self, Prevent};
+use crate::probe::prevention::{Rule, Spared};
 use crate::respond::firewall::network::Network;
 use crate::respond::firewall::order::Settings;
 use crate::respond::firewall::target::Target;
 use crate::respond::playbook::{Mode, Playbook, Set};
+use crate::respond::process::Protected;
 
 /// Where the firewall is pinned.
 const PINS: &str = "/sys/fs/bpf/sensor";
@@ -38,6 +41,11 @@ pub struct Respond {
     pub protect: Vec<Network>,
     /// With whom traffic goes on while this host is isolated: `192.0.2.10`, `192.0.2.10 tcp/6514`.
     pub allow: Vec<Target>,
+    /// Programs whose processes are never acted on, as `/usr/sbin/sshd` or `USER:/usr/bin/program`
+    /// when it is not root's; what init, logins, the bus and containers hang on when absent.
+    pub protect_processes: Option<Vec<String>>,
+    /// Which programs are not to start.
+    pub prevent: Vec<Prevent>,
 }
 
 impl Default for Respond {
@@ -50,6 +58,8 @@ impl Default for Respond {
             addresses: ADDRESSES,
             protect: Vec::new(),
             allow: Vec::new(),
+            protect_processes: None,
+            prevent: Vec::new(),
         }
     }
 }
@@ -73,6 +83,32 @@ impl Respond {
     /// When they cannot be in force together.
     pub fn playbooks(&self) -> Result<Set, ConfigError> {
         Set::new(self.mode, &self.playbook).map_err(ConfigError::Playbooks)
+    }
+
+    /// Whose processes are never acted on.
+    ///
+    /// # Errors
+    /// The first entry that means nothing.
+    pub fn protected(&self) -> Result<Protected, ConfigError> {
+        match &self.protect_processes {
+            Some(entries) => {
+                Protected::new(entries).map_err(|error| ConfigError::Protect(error.to_string()))
+            }
+            None => Ok(Protected::default()),
+        }
+    }
+
+    /// Which programs are not to start, and which always may.
+    ///
+    /// # Errors
+    /// The first rule that means nothing.
+    pub fn prevention(&self) -> Result<(Vec<Rule>, Spared), ConfigError> {
+        let rules = prevent::rules(&self.prevent)
+            .map_err(|error| ConfigError::Prevent(error.to_string()))?;
+        let protected = self.protected()?;
+        let spared = protected.programs().iter();
+        let spared = spared.map(|program| (program.path.clone(), program.user));
+        Ok((rules, spared.collect()))
     }
 
     /// Whether it makes sense.
@@ -100,6 +136,7 @@ impl Respond {
                 return range(key, format!("{length} networks"), most);
             }
         }
+        self.prevention()?;
         self.playbooks().map(drop)
     }
 }

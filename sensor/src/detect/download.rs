@@ -105,8 +105,9 @@ impl Downloads {
                 let id = (access.file.inode, access.file.device);
                 match source(process, host) {
                     Some(from) => self.fetched(id, &access.path, process, &from, event),
-                    // Somebody else's content, unless it only adds to it.
-                    None if access.truncated => self.forget(id),
+                    // Somebody else's content, unless it only adds to it; a new file may have the
+                    // number of one that is gone.
+                    None if access.truncated || access.created => self.forget(id),
                     None => {}
                 }
             }

@@ -13,6 +13,7 @@ mod identity;
 mod incidents;
 mod injection;
 mod pivot;
+mod prevented;
 mod program;
 mod remote_shell;
 mod repeats;
@@ -141,6 +142,7 @@ impl Detector {
         self.scans.observe(event, host, found);
         self.pivots.observe(event, host, found);
         self.channels.observe(event, host, found);
+        prevented::observe(event, found);
         for (key, of) in self.webshells.same_story() {
             self.incidents.join(key, of);
         }
@@ -239,6 +241,14 @@ impl Detector {
                 about: Box::new(process.clone()),
             });
         }
+    }
+
+    /// A playbook has done something about a process: when what it did happens again, also with
+    /// another process, it is told again and not taken for the same story, so that it is answered
+    /// again.
+    pub fn answered(&mut self, process: ProcessKey) {
+        self.reported.forget(process);
+        self.repeats.forget(process);
     }
 
     /// The processes of an incident that are known.

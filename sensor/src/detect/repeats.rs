@@ -1,10 +1,12 @@
 //! Says each thing once in a while: what a rule finds again and again in the same program is
-//! counted and not repeated. Bounded; the oldest is forgotten first.
+//! counted and not repeated, unless something was done about it. Bounded; the oldest is forgotten
+//! first.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::finding::{Cause, Finding};
+use crate::event::process::ProcessKey;
 
 /// How long nothing is said again, in nanoseconds.
 const SILENCE_NS: u64 = 10 * 60 * 1_000_000_000;
@@ -16,6 +18,9 @@ const REMEMBERED_MAX: usize = 8_192;
 struct Said {
     boot_ns: u64,
     since: u64,
+    about: ProcessKey,
+    /// Something was done about it since.
+    answered: bool,
 }
 
 /// What was said.
@@ -34,26 +39,45 @@ impl Repeats {
         };
         let key = key(&rule.id, finding);
         let Some(said) = self.said.get_mut(&key) else {
-            self.remember(key, boot_ns);
+            self.remember(key, boot_ns, finding.about.key);
             return Some(0);
         };
-        if boot_ns.saturating_sub(said.boot_ns) < SILENCE_NS {
+        if !said.answered && boot_ns.saturating_sub(said.boot_ns) < SILENCE_NS {
             said.since += 1;
             return None;
         }
         let unsaid = said.since;
-        *said = Said { boot_ns, since: 0 };
+        *said = Said {
+            boot_ns,
+            since: 0,
+            about: finding.about.key,
+            answered: false,
+        };
         Some(unsaid)
     }
 
-    fn remember(&mut self, key: u64, boot_ns: u64) {
+    /// Something was done about a process of which something was said: it is said again when it
+    /// happens again, because it is to be answered again.
+    pub fn forget(&mut self, about: ProcessKey) {
+        for said in self.said.values_mut().filter(|said| said.about == about) {
+            said.answered = true;
+        }
+    }
+
+    fn remember(&mut self, key: u64, boot_ns: u64, about: ProcessKey) {
         if self.said.len() >= REMEMBERED_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.said.remove(&oldest);
         }
         self.order.push_back(key);
-        self.said.insert(key, Said { boot_ns, since: 0 });
+        let said = Said {
+            boot_ns,
+            since: 0,
+            about,
+            answered: false,
+        };
+        self.said.insert(key, said);
     }
 }
 

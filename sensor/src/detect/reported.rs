@@ -53,4 +53,14 @@ impl Reported {
         let worst = self.0.entry((key, who(peer))).or_insert(severity);
         *worst = severity.max(*worst);
     }
+
+    /// Something was done about a process: what is done for the same peers from now on is to be
+    /// told again, because it is to be answered again.
+    pub fn forget(&mut self, key: ProcessKey) {
+        let of = |(process, peer): &(ProcessKey, Endpoint)| (*process == key).then_some(*peer);
+        let peers: Vec<_> = self.0.keys().filter_map(of).collect();
+        if !peers.is_empty() {
+            self.0.retain(|(_, peer), _| !peers.contains(peer));
+        }
+    }
 }

@@ -446,6 +446,7 @@ fields! {
     SensorResponseLatency "sensor.response.latency" Long "From the event that decided the alert until it was done, in nanoseconds.";
     SensorResponseOrigin "sensor.response.origin" Keyword "`operator`, `playbook`, `intelligence` or `timer`.";
     SensorResponseOutcome "sensor.response.outcome" Keyword "`done`, `dry_run`, `asked`, `refused` or `failed`.";
+    SensorResponsePeer "sensor.response.peer" Keyword "The other side of the connection that it was about, as address:port.";
     SensorResponseReason "sensor.response.reason" Keyword "Why, in the words of who wanted it.";
     SensorResponseTarget "sensor.response.target" Keyword "What it was done to, as the command of that name takes it.";
     SensorResponseUndo "sensor.response.undo" Keyword "The command that takes it back.";

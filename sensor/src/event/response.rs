@@ -3,6 +3,7 @@
 //! are done is not known here.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -176,6 +177,9 @@ pub struct Response {
     /// What was done in particular, or why not. One sentence.
     #[serde(default)]
     pub detail: Box<str>,
+    /// The other side of the connection that it was about.
+    #[serde(default)]
+    pub peer: Option<SocketAddr>,
     /// When it ends by itself, in nanoseconds since the epoch.
     #[serde(default)]
     pub until_wall_ns: Option<u64>,
@@ -210,6 +214,7 @@ impl Response {
             by: by.into(),
             reason: Box::default(),
             detail: Box::default(),
+            peer: None,
             until_wall_ns: None,
             undo: None,
             alert: None,
@@ -246,6 +251,10 @@ impl Response {
         fields.put(Field::SensorResponseBy, &*self.by);
         fields.put(Field::SensorResponseReason, &*self.reason);
         fields.put(Field::SensorResponseDetail, &*self.detail);
+        fields.put_some(
+            Field::SensorResponsePeer,
+            self.peer.map(|peer| peer.to_string()),
+        );
         if let Some(until) = self.until_wall_ns {
             fields.put(Field::SensorResponseUntil, Value::Time(until));
         }

@@ -8,7 +8,7 @@ use sensor_common::tail::{SectionHeader, TRUNCATED, UNREADABLE};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
-use super::{file, network, privilege, process, system};
+use super::{file, network, prevent, privilege, process, system};
 use crate::clock::wall_ns;
 use crate::event::process::{Ids, Namespaces, Process, ProcessKey};
 use crate::event::text;
@@ -147,6 +147,7 @@ impl Decoder {
             kind::EXEC => process::exec(&raw)?,
             kind::EXIT => process::exit(&raw)?,
             kind::MEMFD => process::memfd(&raw)?,
+            kind::PREVENT => prevent::prevent(&raw)?,
             kind::CREDENTIALS => privilege::credentials(&raw)?,
             kind::PTRACE => privilege::ptrace(&raw)?,
             kind::VM_WRITE => privilege::vm_write(&raw)?,

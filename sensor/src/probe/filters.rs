@@ -3,20 +3,19 @@
 //! in which less is reported than before and after it.
 
 mod pattern;
+pub(super) mod set;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::hash::Hash;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use aya::maps::lpm_trie::Key;
-use aya::maps::{Array, HashMap as BpfHashMap, LpmTrie, MapData, MapError};
-use aya::{Ebpf, Pod};
+use aya::Ebpf;
+use aya::maps::{Array, MapData, MapError};
 use sensor_common::filter::{
-    HAS_CGROUPS, HAS_COMMS, HAS_PREFIXES, HAS_SUFFIXES, HAS_UIDS, HAS_WATCHED, InodeKey,
-    PREFIX_MAX, PSEUDO, SUBJECTS_MAX, SUFFIX_MAX, Settings, WATCHED_MAX, watch_bit,
+    HAS_CGROUPS, HAS_COMMS, HAS_PREFIXES, HAS_SUFFIXES, HAS_UIDS, HAS_WATCHED, PREFIX_MAX, PSEUDO,
+    SUBJECTS_MAX, SUFFIX_MAX, Settings, WATCHED_MAX, watch_bit,
 };
 use sensor_common::limits::COMM_LEN;
 use thiserror::Error;
@@ -24,6 +23,7 @@ use thiserror::Error;
 use crate::cgroup;
 
 pub use pattern::{PathRules, Pattern, PatternError};
+use set::{InodeBytes, TrieKey, hash_set, take, trie_set};
 pub use watch::{Watch, WatchError};
 
 /// Why the filters cannot be set.
@@ -53,83 +53,9 @@ pub struct Rules {
     pub watches: Vec<Watch>,
 }
 
-/// A filter map of the kernel, and what is in it.
-struct Set<K, M> {
-    name: &'static str,
-    map: M,
-    entries: HashMap<K, u32>,
-}
-
-/// What the two kinds of map have in common.
-trait Entries<K> {
-    fn put(&mut self, key: &K, value: u32) -> Result<(), MapError>;
-    fn take(&mut self, key: &K) -> Result<(), MapError>;
-}
-
-impl<K: Pod> Entries<K> for BpfHashMap<MapData, K, u32> {
-    fn put(&mut self, key: &K, value: u32) -> Result<(), MapError> {
-        self.insert(key, value, 0)
-    }
-
-    fn take(&mut self, key: &K) -> Result<(), MapError> {
-        self.remove(key)
-    }
-}
-
-/// Bits that count, and the bytes they are in.
-type TrieKey<const N: usize> = (u32, [u8; N]);
-
-impl<const N: usize> Entries<TrieKey<N>> for LpmTrie<MapData, [u8; N], u32> {
-    fn put(&mut self, (bits, bytes): &TrieKey<N>, value: u32) -> Result<(), MapError> {
-        self.insert(&Key::new(*bits, *bytes), value, 0)
-    }
-
-    fn take(&mut self, (bits, bytes): &TrieKey<N>) -> Result<(), MapError> {
-        self.remove(&Key::new(*bits, *bytes))
-    }
-}
-
-impl<K: Eq + Hash + Clone, M: Entries<K>> Set<K, M> {
-    /// Brings in what is new.
-    fn add(&mut self, wanted: &HashMap<K, u32>) -> Result<(), FilterError> {
-        for (key, value) in wanted {
-            if self.entries.get(key) != Some(value) {
-                self.map
-                    .put(key, *value)
-                    .map_err(|error| FilterError::Map(self.name, error))?;
-                self.entries.insert(key.clone(), *value);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes out what is not wanted any more.
-    fn retain(&mut self, wanted: &HashMap<K, u32>) -> Result<(), FilterError> {
-        let gone: Vec<K> = self
-            .entries
-            .keys()
-            .filter(|key| !wanted.contains_key(key))
-            .cloned()
-            .collect();
-        for key in gone {
-            self.map
-                .take(&key)
-                .map_err(|error| FilterError::Map(self.name, error))?;
-            self.entries.remove(&key);
-        }
-        Ok(())
-    }
-
-    fn flag(&self, flag: u32) -> u32 {
-        if self.entries.is_empty() { 0 } else { flag }
-    }
-}
-
-/// A watched inode as the map has it; `InodeKey` itself cannot implement aya's marker.
-type InodeBytes = [u8; size_of::<InodeKey>()];
 type SettingsBytes = [u8; size_of::<Settings>()];
-type HashSet<K> = Set<K, BpfHashMap<MapData, K, u32>>;
-type TrieSet<const N: usize> = Set<TrieKey<N>, LpmTrie<MapData, [u8; N], u32>>;
+type HashSet<K> = set::HashSet<K, u32>;
+type TrieSet<const N: usize> = set::TrieSet<N, u32>;
 
 /// The filters of running programs.
 pub struct Filters {
@@ -145,34 +71,6 @@ pub struct Filters {
     own: HashMap<InodeBytes, u32>,
     /// The directories that is for, by the names the kernel gives them.
     own_directories: std::collections::HashSet<Box<str>>,
-}
-
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, FilterError> {
-    ebpf.take_map(name).ok_or(FilterError::NoMap(name))
-}
-
-fn hash_set<K: Pod + Eq + Hash>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-) -> Result<HashSet<K>, FilterError> {
-    let map = BpfHashMap::try_from(take(ebpf, name)?).map_err(|_| FilterError::NoMap(name))?;
-    Ok(Set {
-        name,
-        map,
-        entries: HashMap::new(),
-    })
-}
-
-fn trie_set<const N: usize>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-) -> Result<TrieSet<N>, FilterError> {
-    let map = LpmTrie::try_from(take(ebpf, name)?).map_err(|_| FilterError::NoMap(name))?;
-    Ok(Set {
-        name,
-        map,
-        entries: HashMap::new(),
-    })
 }
 
 impl Filters {
@@ -436,7 +334,10 @@ fn tries(rules: &PathRules) -> (TrieEntries<PREFIX_MAX>, TrieEntries<SUFFIX_MAX>
     (prefixes, suffixes)
 }
 
-fn trie_key<'b, const N: usize>(bytes: impl ExactSizeIterator<Item = &'b u8>) -> TrieKey<N> {
+/// Bytes as the key of a trie, all of which count.
+pub(super) fn trie_key<'b, const N: usize>(
+    bytes: impl ExactSizeIterator<Item = &'b u8>,
+) -> TrieKey<N> {
     let mut key = [0; N];
     let len = bytes.len().min(N);
     for (to, from) in key.iter_mut().zip(bytes) {
@@ -448,6 +349,7 @@ fn trie_key<'b, const N: usize>(bytes: impl ExactSizeIterator<Item = &'b u8>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sensor_common::filter::InodeKey;
     use zerocopy::IntoBytes as _;
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Attach {
     SyscallEnter(&'static [&'static str]),
     /// Return of these system calls: tracepoints `syscalls:sys_exit_*`, likewise.
     SyscallExit(&'static [&'static str]),
+    /// Security hook of this name (trampoline).
+    Lsm(&'static str),
     /// The root of the unified control group hierarchy, at this hook; the program's section in
     /// the object says the same.
     Cgroup(&'static str),
@@ -38,6 +40,7 @@ impl Attach {
             Self::Fexit(name) => format!("fexit/{name}"),
             Self::SyscallEnter(calls) => format!("tracepoint/sys_enter_{}", calls.join(",")),
             Self::SyscallExit(calls) => format!("tracepoint/sys_exit_{}", calls.join(",")),
+            Self::Lsm(name) => format!("lsm/{name}"),
             Self::Cgroup(name) => format!("cgroup/{name}"),
         }
     }
@@ -75,9 +78,13 @@ impl Way {
     /// Whether it needs BPF trampolines.
     #[must_use]
     pub fn uses_trampolines(&self) -> bool {
-        self.hooks
-            .iter()
-            .any(|hook| matches!(hook.attach, Attach::Fentry(_) | Attach::Fexit(_)))
+        let is_one = |attach| {
+            matches!(
+                attach,
+                Attach::Fentry(_) | Attach::Fexit(_) | Attach::Lsm(_)
+            )
+        };
+        self.hooks.iter().any(|hook| is_one(hook.attach))
     }
 }
 
@@ -160,6 +167,14 @@ const fn fentry_if_any(program: &'static str, name: &'static str) -> Hook {
     }
 }
 
+const fn lsm(program: &'static str, name: &'static str) -> Hook {
+    Hook {
+        program,
+        attach: Attach::Lsm(name),
+        optional: false,
+    }
+}
+
 const fn cgroup(program: &'static str, name: &'static str) -> Hook {
     Hook {
         program,
@@ -202,6 +217,21 @@ pub const SERVICES: &[Service] = &[
             hooks: &[tracepoint("process_exit", "sched_process_exit")],
             misses: "",
         }],
+    },
+    Service {
+        name: "prevent",
+        kinds: &[kind::PREVENT],
+        ways: &[
+            Way {
+                hooks: &[lsm("prevent_check", "bprm_check_security")],
+                misses: "",
+            },
+            Way {
+                hooks: &[tracepoint("prevent_exec", "sched_process_exec")],
+                misses: "the exec cannot be refused any more: the process is killed, before the \
+                         first instruction of its new program",
+            },
+        ],
     },
     Service {
         name: "memfd",

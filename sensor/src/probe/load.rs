@@ -1,6 +1,7 @@
 //! Loads the embedded object and attaches its programs, way by way (see `hooks`), recording
 //! what the kernel took and what it refused.
 
+mod lsm;
 mod program;
 
 use std::collections::BTreeMap;
@@ -316,7 +317,7 @@ impl Hooker<'_> {
     /// Attaches all hooks of a way, or none.
     fn take(&mut self, way: &Way) -> Result<(), String> {
         if let (true, Err(reason)) = (way.uses_trampolines(), &self.trampolines) {
-            return Err(format!("trampolines (fentry, fexit): {reason}"));
+            return Err(format!("trampolines (fentry, fexit, lsm): {reason}"));
         }
         for hook in way.hooks {
             if hook.optional && !self.exists(hook.attach) {
@@ -366,6 +367,7 @@ impl Hooker<'_> {
             (_, Program::BtfTracePoint(program)) => program.attach().map(drop),
             (_, Program::FEntry(program)) => program.attach().map(drop),
             (_, Program::FExit(program)) => program.attach().map(drop),
+            (_, Program::Lsm(program)) => program.attach().map(drop),
             (_, Program::CgroupSock(program)) => {
                 program.attach(cgroup_root()?, BESIDE_OTHERS).map(drop)
             }

@@ -18,6 +18,7 @@ use ringbuf::{HeapCons, HeapProd};
 
 use super::account::UserSide;
 use super::decode::peek;
+use crate::priority;
 
 /// How long the reader sleeps between two looks at the rings while there are events, unless it
 /// is woken because one fills up. Bounds the delay of an event; a wake-up per event would cost
@@ -98,6 +99,7 @@ impl Reader {
         let thread = thread::Builder::new()
             .name("reader".to_owned())
             .spawn(move || {
+                priority::comes(priority::FIRST);
                 let mut rest = Rest {
                     epoll,
                     asleep,

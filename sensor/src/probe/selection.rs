@@ -1,14 +1,15 @@
 //! Which kinds of event the user asked for. What nobody asked for is not even observed.
 
-use sensor_common::kind;
+use sensor_common::kind::{self, PREVENT};
 
 /// Kinds that the sensor needs itself, to know what runs and where it belongs.
-const ESSENTIAL: [u16; 5] = [
+const ESSENTIAL: [u16; 6] = [
     kind::FORK,
     kind::EXEC,
     kind::EXIT,
     kind::CGROUP_MKDIR,
     kind::CGROUP_RMDIR,
+    PREVENT,
 ];
 
 /// What stands for no kind at all: alerts are delivered whatever else is.
@@ -84,10 +85,10 @@ impl Selection {
         self
     }
 
-    /// Whether a kind is to be delivered.
+    /// Whether a kind is to be delivered; what the sensor itself does always is.
     #[must_use]
     pub fn wants(&self, kind: u16) -> bool {
-        self.wanted.get(usize::from(kind)).copied().unwrap_or(true)
+        kind == PREVENT || self.wanted.get(usize::from(kind)).copied().unwrap_or(true)
     }
 
     /// Whether a kind is to be delivered, by its name; the sensor's own events always are.

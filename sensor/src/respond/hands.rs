@@ -1,6 +1,8 @@
 //! How the actions of playbooks are carried out: each by the function that the command of that
 //! name calls, with the same precautions and the same answer.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +14,9 @@ use super::firewall::order::{How, Isolation, Scope};
 use super::firewall::target::Target;
 use super::outbox::Outbox;
 use super::playbook::{Action, Mode, Playbook, Run, Set};
+use super::process::proc::Stat;
 use super::process::{self, Options, Protected, Signal};
+use super::quarantine;
 use super::responder::{Order, report};
 use super::run;
 use crate::event::Event;
@@ -89,15 +93,32 @@ impl Hands {
                 response
             }
             Action::Kill | Action::KillTree | Action::KillIncident => {
-                process::kill(&processes(action, order), &self.options(cause, dry_run))
+                let target = processes(action, order);
+                let mut response = process::kill(&target, &self.options(cause, dry_run));
+                // Another playbook, or the end of its connection, was quicker: that is no failure.
+                if response.outcome == Outcome::Failed && target.processes.iter().all(has_ended) {
+                    response.outcome = Outcome::Done;
+                }
+                response
             }
             Action::Freeze => {
                 process::freeze(&processes(action, order), &self.options(cause, dry_run))
             }
-            Action::Quarantine => failed(&cause, action, &target, "QUARANTINE"),
+            Action::Quarantine => self.quarantine(&file(&target, order), cause, dry_run),
         }
     }
 
+    /// Ends the connections with whom a playbook has blocked: that takes longer than anything else.
+    pub fn end_connections(&self, blocked: &mut Response) {
+        if blocked.outcome == Outcome::Done
+            && let Ok(target) = blocked.target.parse()
+            && let Ok(firewall) = &self.firewall
+        {
+            firewall.end_connections(target, blocked);
+        }
+    }
+
+    /// Blocks somebody; the connections that there are find no way through, and are ended later.
     fn block(
         &mut self,
         target: &str,
@@ -114,6 +135,7 @@ impl Hands {
                 target,
                 &How {
                     ttl: playbook.ttl,
+                    spare_connections: !dry_run,
                     dry_run,
                     ..How::new(cause)
                 },
@@ -133,6 +155,18 @@ impl Hands {
             protected: Arc::clone(&self.protected),
             state: self.state.clone(),
         }
+    }
+
+    fn quarantine(&self, file: &quarantine::File, cause: Cause, dry_run: bool) -> Response {
+        let Cause { origin, by, reason } = cause;
+        let options = quarantine::Options {
+            origin,
+            by,
+            reason,
+            dry_run,
+            state: self.state.clone(),
+        };
+        quarantine::put(file, &options)
     }
 
     fn isolate(&mut self, playbook: &Playbook, cause: Cause, dry_run: bool) -> Response {
@@ -187,6 +221,33 @@ fn processes(action: &Action, order: &Order) -> process::Target {
     process::Target {
         processes: about.into_iter().chain(others).collect(),
         tree,
+    }
+}
+
+/// Whether a process runs no more, whether or not somebody has waited for it.
+fn has_ended(key: &ProcessKey) -> bool {
+    Stat::of(key.pid).map_or(true, |stat| {
+        stat.key != *key || matches!(stat.state, 'Z' | 'X')
+    })
+}
+
+/// The file of an alert, as its process saw it: where that has other mounts than we have, through
+/// a process that does and is still there.
+fn file(path: &str, order: &Order) -> quarantine::File {
+    let about = order.event.process.as_ref();
+    let ours = fs::metadata("/proc/self/ns/mnt").map(|namespace| namespace.ino());
+    let elsewhere = about.filter(|process| {
+        let mounts = u64::from(process.namespaces.mnt);
+        mounts != 0 && ours.as_ref().is_ok_and(|ours| *ours != mounts)
+    });
+    let seen_by = elsewhere.map(|process| {
+        let parent = process.parent.as_ref().map(|parent| parent.key);
+        let mut family = [Some(process.key), parent].into_iter().flatten();
+        family.find(|key| !has_ended(key)).unwrap_or(process.key)
+    });
+    quarantine::File {
+        path: path.into(),
+        seen_by,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod journal;
 pub mod outbox;
 pub mod playbook;
 pub mod process;
+pub mod quarantine;
 pub mod rehearsal;
 pub mod responder;
 mod run;

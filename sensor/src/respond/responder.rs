@@ -22,6 +22,7 @@ use super::playbook::{Action, Playbook, Set};
 use crate::event::process::ProcessKey;
 use crate::event::response::{Origin, Outcome, Response};
 use crate::event::{Action as Happening, Event};
+use crate::priority;
 
 /// Alerts waiting to be looked at; beyond that they are passed over, and counted.
 const WAITING_MAX: usize = 1_024;
@@ -224,6 +225,7 @@ struct Work {
 
 impl Work {
     fn run(&mut self, tasks: &Receiver<Task>, stop: &AtomicBool) {
+        priority::comes(priority::FIRST);
         self.hands.prepare(&Arc::clone(&self.set));
         let mut ticked = Instant::now();
         loop {
@@ -252,9 +254,17 @@ impl Work {
         match task {
             Task::Alert(order) => self.alert(&order),
             Task::Approved(question) => {
-                for step in &question.steps {
-                    self.act(step, &question.playbook, &question.order, false);
-                }
+                let Question {
+                    steps,
+                    playbook,
+                    order,
+                    ..
+                } = question;
+                let acted = steps
+                    .iter()
+                    .filter_map(|step| self.act(step, &playbook, &order, false));
+                let blocks = acted.collect();
+                self.finish(blocks, &order);
             }
             Task::Denied(question) => self.close(&question, "somebody said no"),
             Task::Wake => {}
@@ -289,37 +299,55 @@ impl Work {
             boot_ns: boot_ns(),
             minute: minute_of_day(),
         };
-        for decision in self.decider.decide(&set, &order.event, now) {
-            let Decision { playbook, steps } = decision;
+        let decisions = self.decider.decide(&set, &order.event, now);
+        let mut blocks = Vec::new();
+        let mut questions = Vec::new();
+        for Decision { playbook, steps } in decisions {
             let mut wanted = Vec::new();
             for step in steps {
                 match step.verdict {
-                    Verdict::Do => self.act(&step, &playbook, order, false),
-                    Verdict::Rehearse => self.act(&step, &playbook, order, true),
+                    Verdict::Do => blocks.extend(self.act(&step, &playbook, order, false)),
+                    Verdict::Rehearse => blocks.extend(self.act(&step, &playbook, order, true)),
                     Verdict::Ask => wanted.push(step),
                     Verdict::Refuse(ref refusal) => {
                         self.refuse(&step, &playbook, order, &refusal.to_string());
                     }
                 }
             }
+            questions.push((wanted, playbook));
+        }
+        self.finish(blocks, order);
+        for (wanted, playbook) in questions {
             self.ask(wanted, playbook, order);
         }
     }
 
-    /// Does one thing, or says what would be done.
-    fn act(&mut self, step: &Step, playbook: &Playbook, order: &Arc<Order>, dry_run: bool) {
+    /// Does one thing, or says what would be done; a block that is not finished yet, but in force.
+    fn act(
+        &mut self,
+        step: &Step,
+        playbook: &Playbook,
+        order: &Arc<Order>,
+        dry_run: bool,
+    ) -> Option<Response> {
         let cause = cause(playbook, order);
-        match &step.action {
-            Action::Run(run) if !dry_run => {
-                let refused = self.hands.start(run, order, cause, &self.outbox);
-                if let Some(response) = refused {
-                    self.report(response, order);
-                }
-            }
-            action => {
-                let response = self.hands.act(action, playbook, order, cause, dry_run);
-                self.report(response, order);
-            }
+        let mut response = match &step.action {
+            Action::Run(run) if !dry_run => self.hands.start(run, order, cause, &self.outbox)?,
+            action => self.hands.act(action, playbook, order, cause, dry_run),
+        };
+        response.latency_ns = Some(latency(order));
+        if step.action == Action::BlockPeer {
+            return Some(response);
+        }
+        self.report(response, order);
+        None
+    }
+
+    /// Ends the connections of those who were blocked, after all that is quicker.
+    fn finish(&self, blocks: Vec<Response>, order: &Order) {
+        for mut block in blocks {
+            self.hands.end_connections(&mut block);
+            self.report(block, order);
         }
     }
 
@@ -377,8 +405,13 @@ pub(super) fn report(mut response: Response, order: &Order, outbox: &Outbox) {
         return;
     };
     response.follows(event.id, alert.incident.as_deref());
-    response.latency_ns = Some(boot_ns().saturating_sub(event.time.boot_ns));
+    response.latency_ns = response.latency_ns.or_else(|| Some(latency(order)));
     outbox.post(response.bounded(), event.process.clone().map(Box::new));
+}
+
+/// How long ago the kernel saw what decided an alert, in nanoseconds.
+fn latency(order: &Order) -> u64 {
+    boot_ns().saturating_sub(order.event.time.boot_ns)
 }
 
 /// On whose behalf a playbook acts.

@@ -176,6 +176,8 @@ fn shed(user: User) -> io::Result<()> {
     // permitted and effective capabilities (capabilities(7)), and without new privileges no
     // exec brings any back.
     unsafe {
+        // Not before others, as who starts it.
+        done(libc::setpriority(libc::PRIO_PROCESS, 0, 0))?;
         done(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
         done(libc::setgroups(0, std::ptr::null()))?;
         done(libc::setresgid(user.gid, user.gid, user.gid))?;

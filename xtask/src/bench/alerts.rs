@@ -93,12 +93,19 @@ fn drill(bench: &Bench, repeat: usize) -> Result<(usize, Vec<f64>)> {
 }
 
 /// Execs without an end; killed when dropped.
-struct Storm(Child);
+pub(super) struct Storm(Child);
 
 impl Storm {
+    /// As many as the machine can do.
     fn begin(bench: &Bench) -> Result<Self> {
+        Self::of(bench, &["--parallel", "2"])
+    }
+
+    /// As many as these further arguments to `load exec` say.
+    pub(super) fn of(bench: &Bench, arguments: &[&str]) -> Result<Self> {
         let mut load = Command::new(&bench.load);
-        load.args(["exec", "--parallel", "2", "--count", "1000000000"])
+        load.args(["exec", "--count", "1000000000"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .process_group(0);

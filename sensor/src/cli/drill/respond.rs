@@ -166,7 +166,8 @@ fn summarise(all: &[Times], failed: u32) {
         "{:<44} {:>10} {:>10}",
         "from the exec that decided, in ms", "median", "p99"
     );
-    let rows: [(&str, fn(&Times) -> u64); 6] = [
+    type Row = (&'static str, fn(&Times) -> u64);
+    let rows: [Row; 6] = [
         ("alert raised", |times| times.alert),
         ("peer blocked, its connections ended", |times| times.block),
         ("last answer that the peer had", |times| times.last_answer),

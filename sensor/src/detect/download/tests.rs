@@ -6,6 +6,7 @@ use super::*;
 use crate::event::file::Access;
 use crate::event::made_up;
 use crate::event::network::{Connect, Flow, Outcome};
+use crate::event::process::Parent;
 
 struct Host {
     tracker: Tracker,
@@ -61,6 +62,19 @@ impl Host {
         found
     }
 
+    fn forks(&mut self, pid: u32, parent: u32) {
+        self.now += 1_000_000;
+        let mut process = made_up::process(key(pid));
+        process.ppid = parent;
+        process.parent = Some(Parent {
+            key: key(parent),
+            program: made_up::program(&["/home/eve/bin/build"]),
+            ancestors: Box::default(),
+        });
+        let mut event = made_up::event(process, self.now, Action::Fork);
+        self.tracker.apply(&mut event);
+    }
+
     /// Executes a program that is the file of that number.
     fn executes(&mut self, pid: u32, words: &[&str], inode: u64) -> Vec<Finding> {
         let mut exec = made_up::exec(made_up::program(words));
@@ -70,6 +84,10 @@ impl Host {
     }
 
     fn writes(&mut self, pid: u32, path: &str, inode: u64) {
+        self.opens(pid, path, inode, true);
+    }
+
+    fn opens(&mut self, pid: u32, path: &str, inode: u64, truncated: bool) {
         let mut file = made_up::file(0);
         file.inode = inode;
         let access = Access {
@@ -80,7 +98,7 @@ impl Host {
             reads: false,
             writes: true,
             created: true,
-            truncated: true,
+            truncated,
         };
         assert!(
             self.does(pid, Action::FileAccess(Box::new(access)))
@@ -144,4 +162,37 @@ fn a_file_written_anew_by_something_else_is_no_download_any_more() {
     host.executes(20, &["/usr/bin/cp"], 2);
     host.writes(20, "/tmp/x", 99);
     assert_eq!(severities(&host.executes(11, &["/tmp/x"], 99)), []);
+}
+
+#[test]
+fn what_a_compiler_makes_is_not_what_the_tool_fetched_that_calls_it() {
+    let mut host = Host::new();
+    host.executes(10, &["/home/eve/bin/build"], 1);
+    host.does(10, connect(PEER));
+    host.forks(11, 10);
+    host.executes(11, &["/usr/bin/cc"], 2);
+    host.writes(11, "/tmp/project/configure-test", 98);
+    assert_eq!(
+        severities(&host.executes(12, &["/tmp/project/configure-test"], 98)),
+        []
+    );
+    // A fork that runs no other program still has the connection.
+    host.forks(13, 10);
+    host.writes(13, "/tmp/project/tool", 99);
+    assert_eq!(
+        severities(&host.executes(14, &["/tmp/project/tool"], 99)),
+        [Severity::High]
+    );
+}
+
+#[test]
+fn a_new_file_with_the_number_of_a_download_that_is_gone_is_none() {
+    let mut host = Host::new();
+    host.fetches("/usr/bin/ssh", PEER, "/home/eve/.ssh/known_hosts");
+    host.executes(20, &["/usr/bin/cp"], 2);
+    host.opens(20, "/srv/root/bin/sh", 99, false);
+    assert_eq!(
+        severities(&host.executes(11, &["/srv/root/bin/sh"], 99)),
+        []
+    );
 }

@@ -118,6 +118,12 @@ fn response(verb: Verb, row: &Row<'_>) -> Result<Response, ParseError> {
         by: row.get(Field::SensorResponseBy)?,
         reason: row.get(Field::SensorResponseReason)?,
         detail: row.get(Field::SensorResponseDetail)?,
+        peer: match row.find::<&str>(Field::SensorResponsePeer)? {
+            Some(peer) => Some(peer.parse().map_err(|_| {
+                ParseError::wrong(Field::SensorResponsePeer, "an address and a port")
+            })?),
+            None => None,
+        },
         until_wall_ns: until.map(|wall| wall.0),
         undo: row.find(Field::SensorResponseUndo)?,
         alert: row.find(Field::SensorResponseAlert)?,

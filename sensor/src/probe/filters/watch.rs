@@ -2,16 +2,15 @@
 //! knows files by inode, and a path can come to mean another one at any time, so this is done
 //! again whenever something on the way may have changed. No maps here.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use sensor_common::filter::{InodeKey, WATCH_CHILDREN, WATCH_SELF, WATCHED_MAX};
 use thiserror::Error;
+
+use crate::probe::inode::Inodes;
 
 /// Why a path cannot be watched.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -101,7 +100,7 @@ fn step(directory: &Path, component: &OsString) -> Vec<PathBuf> {
 /// The inodes that some watches mean now, and what to watch of each.
 #[must_use]
 pub fn resolve(watches: &[Watch]) -> HashMap<InodeKey, u32> {
-    let mounts = OnceCell::new();
+    let known = Inodes::default();
     let mut inodes = HashMap::new();
     for watch in watches {
         let bit = if watch.children {
@@ -111,7 +110,7 @@ pub fn resolve(watches: &[Watch]) -> HashMap<InodeKey, u32> {
         };
         for path in watch.expand() {
             // What is not there is found when it comes.
-            if let Some(key) = identify(&path, &mounts) {
+            if let Some(key) = known.at(&path) {
                 *inodes.entry(key).or_insert(0) |= bit;
             }
         }
@@ -119,78 +118,10 @@ pub fn resolve(watches: &[Watch]) -> HashMap<InodeKey, u32> {
     inodes
 }
 
-/// The inode at a path as the kernel has it. That is what `stat` says, but for btrfs and
-/// overlayfs, which show other devices and numbers; there `fdinfo` (from 5.14 on) and
-/// `mountinfo` are true.
-fn identify(path: &Path, mounts: &OnceCell<Mounts>) -> Option<InodeKey> {
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
-        .open(path)
-        .ok()?;
-    let metadata = file.metadata().ok()?;
-    let (major, minor) = (libc::major(metadata.dev()), libc::minor(metadata.dev()));
-    let mut key = InodeKey {
-        inode: metadata.ino(),
-        dev: (major << 20) | minor,
-        reserved: 0,
-    };
-    if shows_others(&file) {
-        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))
-            .unwrap_or_default();
-        let number = |name: &str| {
-            info.lines()
-                .find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
-        };
-        key.inode = number("ino:").unwrap_or(key.inode);
-        let device = |mount| mounts.get_or_init(Mounts::read).device(mount);
-        key.dev = number("mnt_id:").and_then(device).unwrap_or(key.dev);
-    }
-    Some(key)
-}
-
-/// Whether `stat` does not show the kernel's own numbers on the file system of a file.
-fn shows_others(file: &File) -> bool {
-    const BTRFS: u32 = 0x9123_683e;
-    const OVERLAYFS: u32 = 0x794c_7630;
-    // SAFETY: zeros are a valid value, and the kernel fills it in.
-    let mut system: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: an open descriptor and a place for the result.
-    let failed = unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut system) } != 0;
-    !failed && matches!(system.f_type as u32, BTRFS | OVERLAYFS)
-}
-
-/// Devices of the mounts, by mount id.
-struct Mounts(HashMap<u64, u32>);
-
-impl Mounts {
-    fn read() -> Self {
-        Self::parse(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
-    }
-
-    fn parse(text: &str) -> Self {
-        Self(text.lines().filter_map(parse_mount).collect())
-    }
-
-    fn device(&self, mount: u64) -> Option<u32> {
-        self.0.get(&mount).copied()
-    }
-}
-
-/// `36 35 98:0 /root /where …` (`Documentation/filesystems/proc.rst`).
-fn parse_mount(line: &str) -> Option<(u64, u32)> {
-    let mut words = line.split(' ');
-    let id = words.next()?.parse().ok()?;
-    let (major, minor) = words.nth(1)?.split_once(':')?;
-    Some((
-        id,
-        (major.parse::<u32>().ok()? << 20) | minor.parse::<u32>().ok()?,
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt as _;
 
     #[test]
     fn a_change_anywhere_on_the_way_touches_a_watch() {
@@ -250,15 +181,5 @@ mod tests {
         let second = resolve(&watches);
         assert_eq!((first.len(), second.len()), (1, 1));
         assert_ne!(first, second);
-    }
-
-    #[test]
-    fn devices_come_from_mountinfo() {
-        let mounts = Mounts::parse(
-            "36 35 8:1 / / rw - ext4 /dev/sda1 rw\nbroken\n37 36 0:25 / /proc rw - proc proc rw\n",
-        );
-        assert_eq!(mounts.device(36), Some((8 << 20) | 1));
-        assert_eq!(mounts.device(37), Some(25));
-        assert_eq!(mounts.device(38), None);
     }
 }

@@ -5,6 +5,7 @@ use aya::Btf;
 use aya::programs::{Program, ProgramError};
 use thiserror::Error;
 
+use super::lsm;
 use crate::probe::hooks::{Attach, Hook};
 
 /// Why the kernel does not have a program.
@@ -69,6 +70,10 @@ pub(super) fn ensure_loaded(
         }
         (Attach::Fentry(target), Program::FEntry(program)) => program.load(target, types),
         (Attach::Fexit(target), Program::FExit(program)) => program.load(target, types),
+        (Attach::Lsm(_), _) if !lsm::is_in_use() => {
+            return Err(Refusal::Failed(lsm::NOT_IN_USE.to_owned()));
+        }
+        (Attach::Lsm(target), Program::Lsm(program)) => program.load(target, types),
         (Attach::Cgroup(_), Program::CgroupSock(program)) => program.load(),
         (Attach::Cgroup(_), Program::CgroupSockAddr(program)) => program.load(),
         (Attach::Cgroup(_), Program::CgroupSkb(program)) => program.load(),
@@ -87,6 +92,7 @@ pub(super) fn unload(program: &mut Program) {
         Program::BtfTracePoint(program) => program.unload(),
         Program::FEntry(program) => program.unload(),
         Program::FExit(program) => program.unload(),
+        Program::Lsm(program) => program.unload(),
         Program::TracePoint(program) => program.unload(),
         Program::CgroupSkb(program) => program.unload(),
         Program::CgroupSock(program) => program.unload(),
@@ -135,6 +141,7 @@ mod tests {
             Attach::Tracepoint(_) => matches!(section, Section::BtfTracePoint),
             Attach::Fentry(_) => matches!(section, Section::FEntry { .. }),
             Attach::Fexit(_) => matches!(section, Section::FExit { .. }),
+            Attach::Lsm(_) => matches!(section, Section::Lsm { .. }),
             Attach::SyscallEnter(_) | Attach::SyscallExit(_) => {
                 matches!(section, Section::TracePoint)
             }

@@ -95,6 +95,18 @@ impl Firewall {
         Ok(self.reach()?.meant(&move |socket| is_with(socket, &target)))
     }
 
+    /// Ends the connections with somebody who was blocked with
+    /// [`spare_connections`](How::spare_connections), because something else was more urgent than
+    /// this, which may take milliseconds; says so in the answer to that.
+    pub fn end_connections(&self, target: Target, response: &mut Response) {
+        let severed = match self.reach() {
+            Ok(reach) => reach.sever(&move |socket| is_with(socket, &target)),
+            // What keeps the group from being found has been said when it was blocked.
+            Err(_) => Severed::default(),
+        };
+        response.detail = format!("{}{}", response.detail, told(severed)).into();
+    }
+
     fn enter(
         &mut self,
         list: List,

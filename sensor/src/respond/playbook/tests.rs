@@ -117,6 +117,7 @@ fn each_condition_tells_alerts_apart() {
         "executables = ['/bin/*sh']",
         "peer = 'outbound'",
         "peer = 'any'",
+        "peers = ['10.0.0.0/8', '203.0.113.0/24']",
     ] {
         assert!(holds(condition), "{condition}");
     }
@@ -132,6 +133,7 @@ fn each_condition_tells_alerts_apart() {
         "containers = ['0*']",
         "executables = ['/usr/*']",
         "peer = 'inbound'",
+        "peers = ['10.0.0.0/8', '203.0.113.8']",
         "min_severity = 'high', peer = 'inbound'",
     ] {
         assert!(!holds(condition), "{condition}");

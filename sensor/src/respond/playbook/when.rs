@@ -7,6 +7,7 @@ use crate::event::network::Direction;
 use crate::event::process::Process;
 
 use super::pattern::Pattern;
+use crate::respond::firewall::network::Network;
 
 /// Which alerts have a peer that a playbook is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct When {
     pub executables: Box<[Pattern]>,
     /// The other side.
     pub peer: Option<PeerIs>,
+    /// Networks that the other side is in.
+    pub peers: Box<[Network]>,
 }
 
 impl When {
@@ -90,6 +93,7 @@ impl When {
             containers,
             executables,
             peer,
+            peers,
         } = self;
         let home = about.map(|process| &process.home);
         min_severity.is_none_or(|least| alert.severity >= least)
@@ -104,6 +108,11 @@ impl When {
             && any(containers, home.and_then(|home| home.container.as_deref()))
             && any(executables, about.and_then(executable))
             && peer.is_none_or(|peer| peer.holds(alert))
+            && is_listed(peers, |network| {
+                alert
+                    .peer
+                    .is_some_and(|peer| network.contains(peer.endpoint.address))
+            })
     }
 }
 

@@ -16,6 +16,7 @@ use super::{Action, Argument, Mode, Placeholder, Playbook, Run, Set};
 use crate::event::alert::Severity;
 use crate::event::attack::{TACTICS, Tactic, tactic};
 use crate::respond::clock::parse_span;
+use crate::respond::firewall::network::Network;
 
 /// Playbooks there can be.
 pub const PLAYBOOKS_MAX: usize = 128;
@@ -99,6 +100,8 @@ struct WrittenWhen {
     #[serde(default)]
     executables: Vec<String>,
     peer: Option<PeerIs>,
+    #[serde(default)]
+    peers: Vec<Network>,
 }
 
 #[derive(Deserialize)]
@@ -224,19 +227,24 @@ impl TryFrom<WrittenWhen> for When {
             containers,
             executables,
             peer,
+            peers,
         } = written;
         let when = Self {
             min_severity: min_severity.as_deref().map(severity).transpose()?,
             min_confidence: min_confidence.map(percent).transpose()?,
-            rules: list(rules, |text| Pattern::parse(text))?,
+            rules: list(rules, Pattern::parse)?,
             techniques: list(techniques, technique)?,
             tactics: list(tactics, known_tactic)?,
-            services: list(services, |text| Pattern::parse(text))?,
-            users: list(users, |text| Pattern::parse(text))?,
-            containers: list(containers, |text| Pattern::parse(text))?,
-            executables: list(executables, |text| Pattern::parse(text))?,
+            services: list(services, Pattern::parse)?,
+            users: list(users, Pattern::parse)?,
+            containers: list(containers, Pattern::parse)?,
+            executables: list(executables, Pattern::parse)?,
             peer,
+            peers: peers.into(),
         };
+        if when.peers.len() > LIST_MAX {
+            return Err(format!("a list has at most {LIST_MAX} elements"));
+        }
         if when.is_empty() {
             return Err(
                 "a condition that asks for nothing means every alert; if you want that, say min_severity = \"informational\"".to_owned(),

@@ -97,7 +97,8 @@ impl Program {
 }
 
 /// A number, or a name of `/etc/passwd` (a static binary makes no NSS calls).
-fn user_id(name: &str) -> Option<u32> {
+#[must_use]
+pub fn user_id(name: &str) -> Option<u32> {
     if let Ok(id) = name.parse() {
         return Some(id);
     }

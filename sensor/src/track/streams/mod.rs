@@ -84,10 +84,12 @@ impl Streams {
         &self.connections
     }
 
-    /// The connections a process has, the latest first.
+    /// The connections a process has, the latest first. Of those it had before it executed a
+    /// program, most are closed by that; only what is a standard stream is surely still there.
     pub fn connections_of(&self, key: ProcessKey) -> impl Iterator<Item = &Connection> {
         let held = self.nodes.get(&key).into_iter();
         held.flat_map(|node| node.connections.iter().rev())
+            .filter(|held| held.certain)
             .filter_map(|held| self.connections.get(held.inode))
     }
 

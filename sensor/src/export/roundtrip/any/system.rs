@@ -1,11 +1,13 @@
 //! Arbitrary events of privilege, of the system as a whole, and of the sensor itself.
 
+use std::net::SocketAddr;
+
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 use sensor_common::kind;
 
-use super::{capabilities, identity, ids, long, path, program, stamp, text};
+use super::{capabilities, endpoint, identity, ids, long, path, program, stamp, text};
 use crate::event::Action;
 use crate::event::health::{Change, Health, Lost, Verdict};
 use crate::event::privilege::{
@@ -200,12 +202,13 @@ fn response() -> impl Strategy<Value = Response> {
         of(text()),
         of(text()),
         of(long()),
+        of(endpoint()),
     );
     (what, words, more).prop_map(
         |(
             (verb, outcome, origin),
             (target, by, reason, detail),
-            (until_wall_ns, undo, alert, incident, latency_ns),
+            (until_wall_ns, undo, alert, incident, latency_ns, peer),
         )| Response {
             verb,
             outcome,
@@ -214,6 +217,7 @@ fn response() -> impl Strategy<Value = Response> {
             by,
             reason,
             detail,
+            peer: peer.map(|peer| SocketAddr::new(peer.address, peer.port)),
             until_wall_ns,
             undo,
             alert,
