@@ -113,6 +113,7 @@ impl Hands {
         if blocked.outcome == Outcome::Done
             && let Ok(firewall) = &self.firewall
             && let Ok(target) = blocked.target.parse()
+            && let Ok(firewall) = &self.firewall
         {
             firewall.end_connections(target, blocked);
         }
