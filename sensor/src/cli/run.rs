@@ -1,6 +1,8 @@
 //! `sensor run`: attaches the programs, starts the threads, waits for a reason to stop, and
 //! takes everything down again in the order that loses nothing.
 
+mod lay_out;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -14,8 +16,6 @@ use super::{Failure, OK};
 use crate::config::Config;
 use crate::content::scanner::Renewer;
 use crate::control::{Control, Instance};
-use crate::decoy::ports::Ports;
-use crate::decoy::{self, Decoys};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
 use crate::event::alert::ALERT;
@@ -36,8 +36,7 @@ use crate::probe::selection::Selection;
 use crate::respond::firewall::Firewall;
 use crate::respond::hands::Hands;
 use crate::respond::journal::Left;
-use crate::respond::lists::Lists;
-use crate::respond::outbox::{Outbox, outbox};
+use crate::respond::outbox::outbox;
 use crate::respond::responder::{Handle, Responder};
 use crate::state::Keeper;
 use crate::status::Status;
@@ -186,7 +185,7 @@ fn watch(
 ) -> anyhow::Result<u8> {
     if config.detection {
         // Before the files are watched, which goes by what is there.
-        make_decoys(&config.decoys()?);
+        lay_out::make_decoys(&config.decoys()?);
     }
     let filters = Filters::new(&mut loaded.ebpf, config.file_rules()?)?;
     let (prevented, spared) = config.respond.prevention()?;
@@ -241,9 +240,9 @@ fn watch(
     let responder = Responder::start(playbooks, hands(config)?, outbox.clone())?;
     let intelligence = detector
         .as_mut()
-        .and_then(|detector| intelligence(config, detector, &status, &outbox));
+        .and_then(|detector| lay_out::intelligence(config, detector, &status, &outbox));
     if let Some(detector) = &mut detector {
-        decoys(config, detector, &status)?;
+        lay_out::decoys(config, detector, &status)?;
     }
     let pipeline = Pipeline::new(
         consumer,
@@ -370,57 +369,6 @@ fn detector(config: &Config, kinds: &Kinds, keeper: Option<&Keeper>) -> Detector
     detector
 }
 
-/// Lists of what is hostile, if they can be kept; also without any, since there may be some later.
-fn intelligence(
-    config: &Config,
-    detector: &mut Detector,
-    status: &Status,
-    outbox: &Outbox,
-) -> Option<Intelligence> {
-    let respond = &config.respond;
-    let lists = Lists::new(respond.firewall(), respond.mode, outbox.clone());
-    let state = &config.state_directory;
-    let started = config.sources().map_err(anyhow::Error::from);
-    let started =
-        started.and_then(|sources| Ok(Intelligence::start(sources, state, Some(Box::new(lists)))?));
-    match started {
-        Ok(intelligence) => {
-            detector.look_for(intelligence.reader());
-            let _ = status.intelligence.set(intelligence.clone());
-            Some(intelligence)
-        }
-        Err(error) => {
-            tracing::warn!(%error, "there is no threat intelligence; choose another --state-directory");
-            None
-        }
-    }
-}
-
-/// Opens decoy ports, and has decoys watched over. What cannot be opened is said.
-fn decoys(config: &Config, detector: &mut Detector, status: &Status) -> anyhow::Result<()> {
-    let decoys = config.decoys()?;
-    let ports = Ports::open(&decoys)?;
-    let closed = ports.closed.iter().map(|(port, error)| {
-        let port = format!("{}:{}", port.transport.name(), port.at);
-        tracing::warn!(port, %error, "a decoy port cannot be opened");
-        format!("{port} ({error})")
-    });
-    let _ = status.closed_decoys.set(closed.collect());
-    detector.watch_decoys(&decoys, Some(ports));
-    Ok(())
-}
-
-/// Makes the decoy files that are not there, if that is wanted.
-fn make_decoys(decoys: &Decoys) {
-    for path in decoys.files.iter().filter(|_| decoys.create_files) {
-        match decoy::files::lay_out(Path::new(&**path)) {
-            Ok(true) => tracing::info!(path, "a decoy was laid out"),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(path, %error, "a decoy cannot be laid out"),
-        }
-    }
-}
-
 /// What earlier runs learned, and where this one has it kept.
 fn recall(detector: &mut Detector, keeper: &Keeper) -> anyhow::Result<()> {
     Ok(detector.remember(keeper.memory("services")?)?)
@@ -464,7 +412,7 @@ impl Reload {
         if let Ok((config, ..)) = &config
             && let (true, Ok(decoys)) = (config.detection, config.decoys())
         {
-            make_decoys(&decoys);
+            lay_out::make_decoys(&decoys);
         }
         match config {
             // It can only fail when the pipeline has ended, and then all of this ends.
