@@ -10,6 +10,8 @@ pub mod doctor;
 pub mod drill;
 pub mod intelligence;
 pub mod isolate;
+#[cfg(test)]
+mod lockout;
 pub mod playbooks;
 pub mod process;
 pub mod quarantine;

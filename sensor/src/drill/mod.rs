@@ -7,7 +7,7 @@ pub mod alone;
 pub mod decoys;
 pub mod implant;
 pub mod master;
-mod net;
+pub(crate) mod net;
 pub mod persistent;
 
 pub use net::{own_network, take_address};

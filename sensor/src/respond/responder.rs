@@ -422,3 +422,6 @@ pub(super) fn cause(playbook: &Playbook, order: &Order) -> Cause {
         reason: reason(&order.event).into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

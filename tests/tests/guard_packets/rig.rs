@@ -212,11 +212,11 @@ impl Rig {
                 }
             }
             IpAddr::V6(address) => {
-                let key = bytes::<_, 20>(&Who6 {
+                let key = bytes::<_, 24>(&Who6 {
                     port: entry.port,
                     protocol: entry.protocol,
-                    reserved: 0,
                     address: address.octets(),
+                    ..Who6::default()
                 });
                 match (entry.allows, host) {
                     (false, true) => put(self.map("DENY6")?, key, value),

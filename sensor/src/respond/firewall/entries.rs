@@ -8,9 +8,9 @@ use super::diag::Socket;
 use super::maps::{List, Maps};
 use super::notes;
 use super::order::{How, Which};
-use super::sever::{Connection, Severed};
+use super::sever::{Connection, Reach, Severed};
 use super::target::{Directions, Target};
-use super::{Firewall, FirewallError, Result, concluded, is_ahead, sever};
+use super::{Firewall, FirewallError, Result, concluded, is_ahead};
 use crate::clock::{boot_ns, wall_ns};
 use crate::event::response::{Origin, Outcome, Response, Verb};
 use crate::respond::clock::{nanoseconds, show_span};
@@ -88,9 +88,11 @@ impl Firewall {
     }
 
     /// Connections that a block would end, and those that it would leave hanging.
-    #[must_use]
-    pub fn connections(&self, target: Target) -> Vec<Connection> {
-        sever::meant(&move |socket| is_with(socket, &target))
+    ///
+    /// # Errors
+    /// When the group whose traffic is judged cannot be had.
+    pub fn connections(&self, target: Target) -> Result<Vec<Connection>> {
+        Ok(self.reach()?.meant(&move |socket| is_with(socket, &target)))
     }
 
     /// Ends the connections with somebody who was blocked with
@@ -114,7 +116,7 @@ impl Firewall {
         let mut detail = format!("{}, {}", ways(how), how_long(how.ttl, how.confirm_within));
         if how.dry_run {
             if list == List::Deny && !how.spare_connections {
-                let found = self.connections(target).len();
+                let found = self.connections(target)?.len();
                 detail.push_str(&format!(
                     "; {} would be ended",
                     counted(found, "connection")
@@ -131,7 +133,7 @@ impl Firewall {
                 response.until_wall_ns = wall_of(kept.until_boot_ns);
             }
             if list == List::Deny && !how.spare_connections {
-                let severed = sever::sever(&move |socket| is_with(socket, &target));
+                let severed = self.reach()?.sever(&move |socket| is_with(socket, &target));
                 detail.push_str(&told(severed));
             }
         }
@@ -208,7 +210,7 @@ impl Firewall {
                 wanted.len()
             );
             if !how.spare_connections {
-                detail.push_str(&told(sever_many(&wanted)));
+                detail.push_str(&told(sever_many(&self.reach()?, &wanted)));
             }
             detail
         };
@@ -497,7 +499,7 @@ pub(super) fn is_with(socket: &Socket, target: &Target) -> bool {
 }
 
 /// Ends connections with any of many.
-fn sever_many(targets: &[Target]) -> Severed {
+fn sever_many(reach: &Reach, targets: &[Target]) -> Severed {
     let exact: HashMap<_, Vec<&Target>> = targets
         .iter()
         .filter(|target| target.network.is_address())
@@ -511,7 +513,7 @@ fn sever_many(targets: &[Target]) -> Severed {
         .iter()
         .filter(|target| !target.network.is_address())
         .collect();
-    sever::sever(&|socket| {
+    reach.sever(&|socket| {
         let of_address = exact.get(&socket.remote.ip()).into_iter().flatten();
         let mut all = of_address.chain(&networks);
         all.any(|target| is_with(socket, target))

@@ -87,7 +87,7 @@ pub fn guard(kind: Kind, count: u32) -> Result<Guard> {
             }
         }
         Kind::Hosts6 => {
-            let mut map: HashMap<_, [u8; 20], Value> = HashMap::try_from(map)?;
+            let mut map: HashMap<_, [u8; 24], Value> = HashMap::try_from(map)?;
             for address in addresses {
                 map.insert(key6(address)?, entry, 0)?;
             }
@@ -99,7 +99,7 @@ pub fn guard(kind: Kind, count: u32) -> Result<Guard> {
             }
         }
         Kind::Networks6 => {
-            let mut map: LpmTrie<_, [u8; 20], Value> = LpmTrie::try_from(map)?;
+            let mut map: LpmTrie<_, [u8; 24], Value> = LpmTrie::try_from(map)?;
             for address in addresses {
                 map.insert(&Key::new(bits, key6(address)?), entry, 0)?;
             }
@@ -137,7 +137,7 @@ fn key4(address: IpAddr) -> Result<[u8; 8]> {
     })
 }
 
-fn key6(address: IpAddr) -> Result<[u8; 20]> {
+fn key6(address: IpAddr) -> Result<[u8; 24]> {
     let IpAddr::V6(address) = address else {
         return Err(anyhow!("not IPv6"));
     };
