@@ -1,6 +1,7 @@
 //! `sensor run`: attaches the programs, starts the threads, waits for a reason to stop, and
 //! takes everything down again in the order that loses nothing.
 
+mod lay_out;
 mod reload;
 
 use std::path::{Path, PathBuf};
@@ -15,15 +16,12 @@ use aya::maps::{Array, PerCpuArray, RingBuf};
 use super::{Failure, OK};
 use crate::config::Config;
 use crate::control::{Control, Instance};
-use crate::decoy::ports::Ports;
-use crate::decoy::{self, Decoys};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
 use crate::event::alert::ALERT;
 use crate::export::json;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
-use crate::intelligence::Intelligence;
 use crate::pipeline::Pipeline;
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::filters::Filters;
@@ -37,8 +35,7 @@ use crate::probe::selection::Selection;
 use crate::respond::firewall::Firewall;
 use crate::respond::hands::Hands;
 use crate::respond::journal::Left;
-use crate::respond::lists::Lists;
-use crate::respond::outbox::{Outbox, outbox};
+use crate::respond::outbox::outbox;
 use crate::respond::responder::Responder;
 use crate::state::Keeper;
 use crate::status::Status;
@@ -188,7 +185,7 @@ fn watch(
 ) -> anyhow::Result<u8> {
     if config.detection {
         // Before the files are watched, which goes by what is there.
-        make_decoys(&config.decoys()?);
+        lay_out::make_decoys(&config.decoys()?);
     }
     let filters = Filters::new(&mut loaded.ebpf, config.file_rules()?)?;
     let (prevented, spared) = config.respond.prevention()?;
@@ -243,9 +240,9 @@ fn watch(
     let responder = Responder::start(playbooks, hands(config)?, outbox.clone())?;
     let intelligence = detector
         .as_mut()
-        .and_then(|detector| intelligence(config, detector, &status, &outbox));
+        .and_then(|detector| lay_out::intelligence(config, detector, &status, &outbox));
     if let Some(detector) = &mut detector {
-        decoys(config, detector, &status)?;
+        lay_out::decoys(config, detector, &status)?;
     }
     let pipeline = Pipeline::new(
         consumer,
@@ -370,57 +367,6 @@ fn detector(config: &Config, kinds: &Kinds, keeper: Option<&Keeper>) -> Detector
         tracing::warn!(%error, "what was learned of services cannot be used; it is learned anew");
     }
     detector
-}
-
-/// Lists of what is hostile, if they can be kept; also without any, since there may be some later.
-fn intelligence(
-    config: &Config,
-    detector: &mut Detector,
-    status: &Status,
-    outbox: &Outbox,
-) -> Option<Intelligence> {
-    let respond = &config.respond;
-    let lists = Lists::new(respond.firewall(), respond.mode, outbox.clone());
-    let state = &config.state_directory;
-    let started = config.sources().map_err(anyhow::Error::from);
-    let started =
-        started.and_then(|sources| Ok(Intelligence::start(sources, state, Some(Box::new(lists)))?));
-    match started {
-        Ok(intelligence) => {
-            detector.look_for(intelligence.reader());
-            let _ = status.intelligence.set(intelligence.clone());
-            Some(intelligence)
-        }
-        Err(error) => {
-            tracing::warn!(%error, "there is no threat intelligence; choose another --state-directory");
-            None
-        }
-    }
-}
-
-/// Opens decoy ports, and has decoys watched over. What cannot be opened is said.
-fn decoys(config: &Config, detector: &mut Detector, status: &Status) -> anyhow::Result<()> {
-    let decoys = config.decoys()?;
-    let ports = Ports::open(&decoys)?;
-    let closed = ports.closed.iter().map(|(port, error)| {
-        let port = format!("{}:{}", port.transport.name(), port.at);
-        tracing::warn!(port, %error, "a decoy port cannot be opened");
-        format!("{port} ({error})")
-    });
-    let _ = status.closed_decoys.set(closed.collect());
-    detector.watch_decoys(&decoys, Some(ports));
-    Ok(())
-}
-
-/// Makes the decoy files that are not there, if that is wanted.
-fn make_decoys(decoys: &Decoys) {
-    for path in decoys.files.iter().filter(|_| decoys.create_files) {
-        match decoy::files::lay_out(Path::new(&**path)) {
-            Ok(true) => tracing::info!(path, "a decoy was laid out"),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(path, %error, "a decoy cannot be laid out"),
-        }
-    }
 }
 
 /// What earlier runs learned, and where this one has it kept.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::cache::{self, Cache};
 use super::list::{self, Line};
 use super::pattern;
-use super::source::{From, Source};
+use super::source::{Kind, Source};
 use super::stix::Record;
 use super::store::{Builder, Note, NoteId, Store};
 use super::subject::{Subject, Unfit};
@@ -89,8 +89,8 @@ struct Adding<'b> {
 impl Adding<'_> {
     fn copy(&mut self, copy: BufReader<File>) -> io::Result<()> {
         match self.source.from {
-            From::List(_) => self.list(copy),
-            From::Stix(_) | From::Taxii { .. } => self.records(copy),
+            Kind::List(_) => self.list(copy),
+            Kind::Stix(_) | Kind::Taxii { .. } => self.records(copy),
         }
     }
 

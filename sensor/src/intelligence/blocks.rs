@@ -6,6 +6,9 @@ use std::sync::Arc;
 use super::store::Store;
 use super::subject::Network;
 
+/// Blocks begun and ended in one piece of a change.
+const PIECE: usize = 65_536;
+
 /// Something to be blocked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -29,10 +32,16 @@ pub struct Change {
 }
 
 impl Change {
-    /// From what one store wants blocked to what another does.
-    #[must_use]
-    pub fn between(old: &Store, new: &Store) -> Self {
-        let add = new
+    /// From what one store wants blocked to what another does, in pieces: a million at once would
+    /// take much memory for a moment.
+    pub fn in_pieces<'s>(old: &'s Store, new: &'s Store) -> impl Iterator<Item = Self> + 's {
+        // Who blocks never shortens a block, so one that ends sooner now is begun anew.
+        let is_over = |until, network| new.blocked_until(network).is_none_or(|new| new < until);
+        let mut gone = old
+            .blocks()
+            .filter(move |(network, note)| is_over(note.until, *network))
+            .map(|(network, _)| network);
+        let mut come = new
             .blocks()
             .filter(|(network, note)| old.blocked_until(*network) != Some(note.until))
             .map(|(network, note)| Block {
@@ -41,16 +50,13 @@ impl Change {
                 list: Arc::clone(&note.list),
                 title: Arc::clone(&note.title),
             });
-        // Who blocks never shortens a block, so one that ends sooner now is begun anew.
-        let is_over = |until, network| new.blocked_until(network).is_none_or(|new| new < until);
-        let remove = old
-            .blocks()
-            .filter(|(network, note)| is_over(note.until, *network))
-            .map(|(network, _)| network);
-        Self {
-            add: add.collect(),
-            remove: remove.collect(),
-        }
+        std::iter::from_fn(move || {
+            let remove: Vec<_> = gone.by_ref().take(PIECE).collect();
+            // Nothing is begun before all that it may take the place of is gone.
+            let room = if remove.len() < PIECE { PIECE } else { 0 };
+            let add = come.by_ref().take(room).collect();
+            Some(Self { remove, add }).filter(|piece| !piece.is_empty())
+        })
     }
 
     /// Whether there is nothing to be done.
@@ -113,7 +119,10 @@ mod tests {
             ("2001:db8::/32", 5),
             ("192.0.2.3", 7),
         ]);
-        let change = Change::between(&old, &new);
+        let mut pieces = Change::in_pieces(&old, &new);
+        let change = pieces.next().unwrap();
+        assert_eq!(pieces.next(), None);
+        drop(pieces);
         let mut add: Vec<_> = change
             .add
             .iter()
@@ -125,6 +134,6 @@ mod tests {
         let mut remove: Vec<_> = change.remove.iter().map(Network::to_string).collect();
         remove.sort();
         assert_eq!(remove, ["192.0.2.3", "198.51.100.0/24"]);
-        assert!(Change::between(&new, &new).is_empty());
+        assert_eq!(Change::in_pieces(&new, &new).next(), None);
     }
 }

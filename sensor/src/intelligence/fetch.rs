@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::cache::{Cache, Meta};
 use super::http::{Client, HttpError};
 use super::list::{self, Line};
-use super::source::{From, Place, Source};
+use super::source::{Kind, Place, Source};
 use super::stix::{self, Object, Record, StixError};
 use super::taxii::{self, TaxiiError};
 
@@ -60,7 +60,7 @@ pub enum FetchError {
     Copy(#[from] io::Error),
 }
 
-/// Fetches a list; whether anything may have changed. `now` is in seconds since the epoch.
+/// Fetches a list. `now` is in seconds since the epoch.
 ///
 /// # Errors
 /// When it cannot be had, or means nothing.
@@ -73,8 +73,8 @@ pub fn fetch(source: &Source, cache: &Cache, now: u64) -> Result<(), FetchError>
         added_after: None,
     };
     match &source.from {
-        From::List(place) => fetch_list(source, place, cache, &meta),
-        From::Stix(place) => {
+        Kind::List(place) => fetch_list(source, place, cache, &meta),
+        Kind::Stix(place) => {
             let document = document(source, place)?;
             let mut fresh = cache.replace(&source.name)?;
             let mut written = Ok(());
@@ -84,9 +84,10 @@ pub fn fetch(source: &Source, cache: &Cache, now: u64) -> Result<(), FetchError>
             written?;
             Ok(fresh.keep(&meta)?)
         }
-        From::Taxii { .. } => {
+        Kind::Taxii { .. } => {
             let old = cache.meta(&source.name, &location);
             let old = old.filter(|old| now.saturating_sub(old.whole) < WHOLE_EVERY);
+            let old = old.filter(|_| cache.open(&source.name).is_ok());
             match old {
                 Some(old) if old.added_after.is_some() => fetch_news(source, cache, old, &meta),
                 _ => fetch_whole(source, cache, meta),

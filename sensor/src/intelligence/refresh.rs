@@ -17,7 +17,7 @@ use super::cache::{self, Cache};
 use super::fetch::{FetchError, fetch};
 use super::http::HttpError;
 use super::shared::{Reader, Shared};
-use super::source::{From, Place, Source};
+use super::source::{Kind, Place, Source};
 use super::store::Sizes;
 use super::subject::Subject;
 use super::taxii::TaxiiError;
@@ -294,7 +294,7 @@ impl Worker {
         let due = |source: &Source| {
             let is_here = matches!(
                 &source.from,
-                From::List(Place::File(_)) | From::Stix(Place::File(_))
+                Kind::List(Place::File(_)) | Kind::Stix(Place::File(_))
             );
             let meta = self.cache.meta(&source.name, &source.from.location());
             let age = meta.map(|meta| Duration::from_secs(now().saturating_sub(meta.fetched)));
@@ -353,8 +353,9 @@ impl Worker {
             {
                 return Some(error);
             }
-            let change = Change::between(&old, &new);
-            (!change.is_empty()).then(|| blocker.change(&change).err())?
+            // Each piece is tried, whatever became of those before it.
+            let errors = Change::in_pieces(&old, &new).map(|piece| blocker.change(&piece).err());
+            errors.fold(None, Option::or)
         });
         if let Some(error) = &error {
             tracing::error!(%error, "what lists want blocked is not");
@@ -364,6 +365,10 @@ impl Worker {
         report.memory = new.memory();
         report.blocked = blocked;
         report.block_error = error;
+        drop((old, report));
+        // Making a store takes several times the memory that it has in the end.
+        // SAFETY: no preconditions.
+        unsafe { libc::malloc_trim(0) };
     }
 
     /// Writes down how the lists are.

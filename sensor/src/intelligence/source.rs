@@ -96,7 +96,7 @@ pub enum Place {
 
 /// What kind of list it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Kind {
     /// One indicator on a line.
     List(Place),
     /// A STIX bundle.
@@ -110,7 +110,7 @@ pub enum From {
     },
 }
 
-impl From {
+impl Kind {
     /// Word for it.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -140,7 +140,7 @@ pub struct Source {
     /// What it is called.
     pub name: Arc<str>,
     /// Where it is.
-    pub from: From,
+    pub from: Kind,
     /// How often it is fetched.
     pub every: Duration,
     /// How long what does not say when it ends holds after it was last fetched, in seconds.
@@ -205,17 +205,17 @@ impl Options {
         })
     }
 
-    fn from(&self) -> Result<From, String> {
+    fn from(&self) -> Result<Kind, String> {
         match (&self.list, &self.stix, &self.taxii, &self.collection) {
-            (Some(list), None, None, None) => place("list", list).map(From::List),
-            (None, Some(stix), None, None) => place("stix", stix).map(From::Stix),
+            (Some(list), None, None, None) => place("list", list).map(Kind::List),
+            (None, Some(stix), None, None) => place("stix", stix).map(Kind::Stix),
             (None, None, Some(root), Some(collection)) => {
                 let is_id = !collection.is_empty()
                     && collection
                         .bytes()
                         .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
                 match place("taxii", root)? {
-                    Place::Web(root) if is_id => Ok(From::Taxii {
+                    Place::Web(root) if is_id => Ok(Kind::Taxii {
                         root,
                         collection: collection.clone(),
                     }),
@@ -306,7 +306,7 @@ mod tests {
     fn a_list_is_named_and_has_one_place() {
         let source =
             read("name = 'x'\nlist = '/etc/bad'\nblock = true\nblock_confidence = 50").unwrap();
-        assert_eq!(source.from, From::List(Place::File("/etc/bad".into())));
+        assert_eq!(source.from, Kind::List(Place::File("/etc/bad".into())));
         assert_eq!((source.block_from, source.confidence), (Some(50), 60));
         let source =
             read("name = 'x'\ntaxii = 'https://t.example/api/'\ncollection = 'c1'").unwrap();

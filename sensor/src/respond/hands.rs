@@ -111,7 +111,6 @@ impl Hands {
     /// Ends the connections with whom a playbook has blocked: that takes longer than anything else.
     pub fn end_connections(&self, blocked: &mut Response) {
         if blocked.outcome == Outcome::Done
-            && let Ok(firewall) = &self.firewall
             && let Ok(target) = blocked.target.parse()
             && let Ok(firewall) = &self.firewall
         {

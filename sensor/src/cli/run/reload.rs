@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::Thread;
 
+use super::lay_out;
 use crate::config::Config;
 use crate::content::scanner::Renewer;
 use crate::detect::sigma::{Engine, Kinds};
@@ -45,7 +46,7 @@ impl Reload {
         if let Ok((config, ..)) = &config
             && let (true, Ok(decoys)) = (config.detection, config.decoys())
         {
-            make_decoys(&decoys);
+            lay_out::make_decoys(&decoys);
         }
         match config {
             // It can only fail when the pipeline has ended, and then all of this ends.

@@ -21,14 +21,14 @@ impl Place for u128 {
 
 /// From a place on, until the next one: the note of the innermost network and its bits.
 #[derive(Clone, Copy, Debug)]
-struct From<T> {
+struct Step<T> {
     place: T,
     says: Option<(u32, u8)>,
 }
 
 /// The row.
 #[derive(Debug)]
-pub struct Ranges<T>(Vec<From<T>>);
+pub struct Ranges<T>(Vec<Step<T>>);
 
 impl<T> Default for Ranges<T> {
     fn default() -> Self {
@@ -64,17 +64,17 @@ impl<T: Place> Ranges<T> {
     /// What is said of the same place later is what counts.
     fn change(&mut self, place: T, says: Option<(u32, u8)>) {
         self.0.pop_if(|last| last.place == place);
-        self.0.push(From { place, says });
+        self.0.push(Step { place, says });
     }
 
     /// The note and bits of the innermost network that an address is in.
     pub fn find(&self, address: T) -> Option<(u32, u8)> {
-        let behind = self.0.partition_point(|from| from.place <= address);
+        let behind = self.0.partition_point(|step| step.place <= address);
         self.0.get(behind.checked_sub(1)?)?.says
     }
 
     /// Bytes it takes.
     pub fn memory(&self) -> usize {
-        self.0.capacity() * size_of::<From<T>>()
+        self.0.capacity() * size_of::<Step<T>>()
     }
 }
