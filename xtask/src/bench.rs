@@ -128,6 +128,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     }
     if args.wants(Part::Guard) {
         setup::quietly(workspace)?;
+        setup::host_mounts();
         results.insert(Part::Guard.name(), guard::run(workspace)?);
     }
     let remark = machine::describe()?;

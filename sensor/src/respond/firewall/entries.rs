@@ -98,9 +98,12 @@ impl Firewall {
     /// Ends the connections with somebody who was blocked with
     /// [`spare_connections`](How::spare_connections), because something else was more urgent than
     /// this, which may take milliseconds; says so in the answer to that.
-    pub fn end_connections(target: Target, response: &mut Response) {
-        let severed = sever::sever(&move |socket| is_with(socket, &target));
-        response.detail = format!("{}{}", response.detail, told(severed)).into();
+    pub fn end_connections(&self, target: Target, response: &mut Response) {
+        let ended = match self.reach() {
+            Ok(reach) => told(reach.sever(&move |socket| is_with(socket, &target))),
+            Err(error) => format!("; no connections were ended: {error}"),
+        };
+        response.detail = format!("{}{ended}", response.detail).into();
     }
 
     fn enter(
