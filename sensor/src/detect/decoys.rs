@@ -94,7 +94,7 @@ impl Decoys {
         }
         let touched = match &event.action {
             Action::FileAccess(access) if self.files.contains(&access.path) => {
-                accessed(access).map(|did| (did, &access.path))
+                accessed(access).map(|did| (did, &*access.path))
             }
             Action::FileChange(change) => self.changed(change),
             _ => return,
@@ -112,7 +112,7 @@ impl Decoys {
             message: format!("{} {did} the decoy {path}", process.name()),
             path: None,
             peer: None,
-            file: Some(path.clone()),
+            file: Some(path.into()),
             content: None,
             indicator: None,
             evidence: vec![event.id],
@@ -120,7 +120,7 @@ impl Decoys {
         });
     }
 
-    fn changed<'e>(&self, change: &'e Change) -> Option<(&'static str, &'e Box<str>)> {
+    fn changed<'e>(&self, change: &'e Change) -> Option<(&'static str, &'e str)> {
         let names = [Some(&change.name), change.target.as_ref()];
         let name = names
             .into_iter()
@@ -134,7 +134,7 @@ impl Decoys {
             ChangeKind::Truncate => "emptied",
             ChangeKind::Mkdir => "put a directory in the place of",
         };
-        Some((did, &name.path))
+        Some((did, &*name.path))
     }
 
     /// An event of the sensor itself.

@@ -48,8 +48,8 @@ impl Network {
             _ => (address, bits),
         };
         let address = match address {
-            IpAddr::V4(address) => IpAddr::V4((address & mask_v4(bits)?).into()),
-            IpAddr::V6(address) => IpAddr::V6((address & mask_v6(bits)?).into()),
+            IpAddr::V4(address) => IpAddr::V4(address & mask_v4(bits)?),
+            IpAddr::V6(address) => IpAddr::V6(address & mask_v6(bits)?),
         };
         Some(Self { address, bits })
     }
