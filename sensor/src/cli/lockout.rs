@@ -124,6 +124,8 @@ fn line() -> impl Strategy<Value = Vec<String>> {
     (verb, prop::collection::vec(word(), 0..5)).prop_map(|(verb, words)| {
         let mut line = vec!["sensor".to_owned(), verb.to_owned()];
         line.extend(words.into_iter().flatten());
+        // As is this.
+        line.retain(|word| verb != "disallow" || word != "--force");
         line
     })
 }

@@ -1,12 +1,11 @@
 //! Isolates this host or a control group, and takes that back: first who is to be spared, then
 //! the isolation itself, then a look at whether the operator's connection survived it.
 
-use std::collections::HashMap;
 use std::num::NonZeroU16;
 use std::time::Instant;
 
 use sensor_common::guard::{
-    Entry, GROUPS_MAX, Group as GroupValue, Note, OF_ISOLATION, PROTECTED, REMOTE_PORT, State,
+    Entry, GROUPS_MAX, Group as GroupValue, OF_ISOLATION, PROTECTED, REMOTE_PORT, State,
 };
 
 use super::diag::Socket;
@@ -290,155 +289,9 @@ impl Firewall {
         self.settle(&lock)?;
         Ok("traffic passes again, but what is blocked by address")
     }
-
-    /// Makes all stay that would end unless it is confirmed; one answer for each.
-    pub fn confirm(&mut self, cause: &Cause, dry_run: bool) -> Vec<Response> {
-        match self.try_confirm(cause, dry_run) {
-            Ok(responses) => responses,
-            Err(error) => {
-                let response = cause.response(Verb::Confirm, "all");
-                vec![concluded(response, Err(error))]
-            }
-        }
-    }
-
-    fn try_confirm(&mut self, cause: &Cause, dry_run: bool) -> Result<Vec<Response>> {
-        let lock = self.pins.lock_existing()?;
-        let (Some(_lock), true) = (lock, self.take_over()?) else {
-            return Ok(Vec::new());
-        };
-        let mut confirmation = Confirmation {
-            maps: self.maps()?,
-            dry_run,
-            notes: HashMap::new(),
-            confirmed: Vec::new(),
-        };
-        confirmation.entries(List::Deny)?;
-        confirmation.entries(List::Allow)?;
-        confirmation.groups()?;
-        confirmation.host()?;
-        let confirmed = confirmation.confirmed;
-        let responses = confirmed.into_iter().map(|(target, until, undo)| {
-            let mut response = cause.response(Verb::Confirm, target);
-            response.until_wall_ns = super::entries::wall_of(until);
-            response.detail = "it stays".into();
-            response.undo = Some(undo.into());
-            if dry_run {
-                response.outcome = Outcome::DryRun;
-            }
-            response
-        });
-        Ok(responses.collect())
-    }
 }
 
-/// Walks over all that is in force, and makes stay what is not confirmed.
-struct Confirmation<'m> {
-    maps: &'m Maps,
-    dry_run: bool,
-    /// What becomes of a note's entries: their end, and their note from then on.
-    notes: HashMap<u32, Option<(u64, u32)>>,
-    confirmed: Vec<(String, u64, String)>,
-}
-
-impl Confirmation<'_> {
-    /// What becomes of something that ends then and has this note.
-    fn of(&mut self, until_boot_ns: u64, number: u32) -> Result<Option<(u64, u32)>> {
-        if until_boot_ns == 0 || !is_ahead(until_boot_ns) {
-            return Ok(None);
-        }
-        if let Some(known) = self.notes.get(&number) {
-            return Ok(*known);
-        }
-        let becomes = match self.maps.notes.get(number)? {
-            Some(note) if note.confirmed_until_boot_ns != 0 => {
-                let confirmed = Note {
-                    confirmed_until_boot_ns: 0,
-                    ..note
-                };
-                let number = match self.dry_run {
-                    true => number,
-                    false => self.maps.notes.number(&confirmed)?,
-                };
-                Some((note.confirmed_until_boot_ns, number))
-            }
-            _ => None,
-        };
-        self.notes.insert(number, becomes);
-        Ok(becomes)
-    }
-
-    fn entries(&mut self, list: List) -> Result<()> {
-        let mut all = Vec::new();
-        self.maps
-            .each(list, |target, entry| all.push((target, *entry)))?;
-        for (target, entry) in all {
-            let Some((until_boot_ns, note)) = self.of(entry.until_boot_ns, entry.note)? else {
-                continue;
-            };
-            if !self.dry_run {
-                let entry = Entry {
-                    until_boot_ns,
-                    note,
-                    ..entry
-                };
-                self.maps.set(list, &target, &entry)?;
-            }
-            if entry.flags & OF_ISOLATION == 0 {
-                let undo = match list {
-                    List::Deny => "unblock",
-                    List::Allow => "disallow",
-                };
-                let undo = format!("sensor {undo} {}", target.arguments());
-                self.confirmed
-                    .push((target.to_string(), until_boot_ns, undo));
-            }
-        }
-        Ok(())
-    }
-
-    fn groups(&mut self) -> Result<()> {
-        let mut all = Vec::new();
-        self.maps.groups.each(|id, group| all.push((*id, *group)))?;
-        for (id, group) in all {
-            let Some((until_boot_ns, note)) = self.of(group.until_boot_ns, group.note)? else {
-                continue;
-            };
-            if !self.dry_run {
-                let group = GroupValue {
-                    until_boot_ns,
-                    note,
-                    ..group
-                };
-                self.maps.groups.set(&id, &group)?;
-            }
-            let path = Hierarchy::find()?.path_of(id);
-            let path = path.unwrap_or_else(|| format!("control group {id}"));
-            let undo = format!("sensor release --control-group {path}");
-            self.confirmed.push((path, until_boot_ns, undo));
-        }
-        Ok(())
-    }
-
-    fn host(&mut self) -> Result<()> {
-        let state = self.maps.state()?;
-        let Some((until, note)) = self.of(state.isolated_until_boot_ns, state.note)? else {
-            return Ok(());
-        };
-        if !self.dry_run {
-            self.maps.set_state(State {
-                isolated_until_boot_ns: until,
-                note,
-                ..state
-            })?;
-        }
-        let undo = undo(&Scope::Host);
-        self.confirmed.push((Scope::Host.to_string(), until, undo));
-        Ok(())
-    }
-}
-
-fn undo(scope: &Scope) -> String {
+pub(super) fn undo(scope: &Scope) -> String {
     match scope {
         Scope::Host => "sensor release".to_owned(),
         Scope::Group(Group::Path(path)) => {
@@ -506,37 +359,101 @@ fn check(isolation: &Isolation, sessions: &Sessions, spared: &Spared) -> Result<
     )))
 }
 
-/// Excepts somebody from an isolation, unless it is excepted for other reasons already.
+/// Excepts somebody from an isolation. An exception made for other reasons stays what it is when
+/// it goes far enough; the operator's is protected in any case.
 fn spare(maps: &Maps, target: &Target, flags: u8, note: u32, end: End) -> Result<()> {
     let known = maps.get(List::Allow, target)?;
-    let is_others = |known: Entry| is_ahead(known.until_boot_ns) && known.flags & OF_ISOLATION == 0;
-    if known.is_some_and(is_others) {
-        return Ok(());
-    }
-    let entry = Entry {
+    let known = known.filter(|known| is_ahead(known.until_boot_ns));
+    let new = Entry {
         until_boot_ns: end.until_boot_ns,
         made_wall_ns: wall_ns(),
         note,
         directions: super::target::Directions::Both.bits(),
         flags,
-        ..known.unwrap_or_default()
+        ..Entry::default()
     };
+    let entry = known.map_or(new, |known| spared(known, new));
     Ok(maps.set(List::Allow, target, &entry)?)
 }
 
-/// Takes back who was spared, once nothing is isolated any more.
-fn forget_spared(maps: &Maps) -> Result<()> {
+/// What an exception becomes when it is to go as far as a new one of an isolation.
+fn spared(known: Entry, new: Entry) -> Entry {
+    let is_others = known.flags & OF_ISOLATION == 0;
+    let suffices = known.until_boot_ns >= new.until_boot_ns
+        && known.directions == new.directions
+        && known.flags & REMOTE_PORT == new.flags & REMOTE_PORT;
+    if is_others && suffices {
+        return Entry {
+            flags: known.flags | new.flags & PROTECTED,
+            ..known
+        };
+    }
+    Entry {
+        // Another isolation may need it for longer.
+        until_boot_ns: new.until_boot_ns.max(known.until_boot_ns),
+        flags: new.flags | known.flags & PROTECTED,
+        packets: known.packets,
+        bytes: known.bytes,
+        last_boot_ns: known.last_boot_ns,
+        ..new
+    }
+}
+
+/// Takes back who was spared, once nothing is isolated any more; what was there before stays.
+pub(super) fn forget_spared(maps: &Maps) -> Result<()> {
     let mut groups = 0;
     maps.groups.each(|_, _| groups += 1)?;
     if groups > 0 || maps.state()?.isolated_until_boot_ns != 0 {
         return Ok(());
     }
-    let mut spared = Vec::new();
+    let mut over = Vec::new();
+    let mut others = Vec::new();
     maps.each(List::Allow, |target, entry| {
         if entry.flags & OF_ISOLATION != 0 {
-            spared.push(target);
+            over.push(target);
+        } else if entry.flags & PROTECTED != 0 {
+            others.push((target, *entry));
         }
     })?;
-    maps.remove_many(List::Allow, &spared)?;
+    maps.remove_many(List::Allow, &over)?;
+    for (target, entry) in others {
+        let flags = entry.flags & !PROTECTED;
+        maps.set(List::Allow, &target, &Entry { flags, ..entry })?;
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sensor_common::guard::FOREVER;
+
+    fn entry(until_boot_ns: u64, flags: u8) -> Entry {
+        Entry {
+            until_boot_ns,
+            flags,
+            directions: super::super::target::Directions::Both.bits(),
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn an_exception_that_suffices_stays_and_is_protected_meanwhile() {
+        let kept = spared(entry(FOREVER, 0), entry(7, PROTECTED | OF_ISOLATION));
+        assert_eq!((kept.until_boot_ns, kept.flags), (FOREVER, PROTECTED));
+    }
+
+    #[test]
+    fn an_exception_that_ends_too_early_does_not_lock_the_operator_out() {
+        let kept = spared(entry(7, 0), entry(FOREVER, PROTECTED | OF_ISOLATION));
+        assert_eq!(kept.until_boot_ns, FOREVER);
+        assert_eq!(kept.flags, PROTECTED | OF_ISOLATION);
+    }
+
+    #[test]
+    fn a_shorter_isolation_takes_nothing_from_a_longer_one() {
+        let kept = spared(entry(9, PROTECTED | OF_ISOLATION), entry(7, OF_ISOLATION));
+        assert_eq!(kept.until_boot_ns, 9);
+        assert_eq!(kept.flags, PROTECTED | OF_ISOLATION);
+    }
 }

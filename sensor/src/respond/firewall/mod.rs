@@ -7,14 +7,17 @@
 //!
 //! Nothing is attached while nothing is in force, unless somebody has it armed. This file is the
 //! handle of it all: what is loaded, attached and taken over when. What is entered is in
-//! `entries`, what is isolated in `isolation`, what ends by itself in `sweep`.
+//! `entries`, what is taken back in `lift`, what is isolated in `isolation`, what is confirmed in `confirm`, what ends by itself in
+//! `sweep`.
 
+mod confirm;
 mod diag;
 mod entries;
 mod groups;
 mod host;
 mod isolation;
 mod keys;
+mod lift;
 mod links;
 pub mod listing;
 mod maps;

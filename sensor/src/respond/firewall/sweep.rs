@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sensor_common::guard::{Entry, OF_ISOLATION, State};
 
 use super::groups::Hierarchy;
+use super::isolation::forget_spared;
 use super::maps::{List, Maps};
 use super::pins::Lock;
 use super::target::Target;
@@ -74,6 +75,7 @@ impl Firewall {
             responses.extend(tell(maps, &expired)?);
             responses.extend(sweep_groups(maps, &mut findings.used)?);
             responses.extend(sweep_state(maps, &mut findings)?);
+            forget_spared(maps)?;
             maps.notes.keep_only(&findings.used)?;
             let state = maps.state()?;
             let is_isolating = state.isolated_until_boot_ns != 0 || state.group_levels != 0;
