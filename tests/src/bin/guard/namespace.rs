@@ -18,10 +18,8 @@ impl Namespace {
     fn new() -> Result<Self> {
         let made = thread::spawn(|| {
             // SAFETY: no memory is passed; only this thread is moved.
-            ensure!(
-                unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0,
-                "no network namespace"
-            );
+            let moved = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+            ensure!(moved == 0, "no network namespace");
             File::open("/proc/thread-self/ns/net").context("no network namespace")
         });
         Ok(Self(made.join().map_err(|_| anyhow!("a thread failed"))??))
