@@ -3,9 +3,7 @@
 //! when everything is loaded and nothing of it has run. What decides is the same for both, and
 //! depends neither on a ring nor, unless a rule speaks of paths, on scratch memory.
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_ancestor_cgroup_id, bpf_get_current_uid_gid, bpf_send_signal,
-};
+use aya_ebpf::helpers::generated::{bpf_get_current_uid_gid, bpf_send_signal};
 use aya_ebpf::macros::{btf_tracepoint, lsm, map};
 use aya_ebpf::maps::{Array, HashMap, LpmTrie};
 use aya_ebpf::programs::{BtfTracePointContext, LsmContext};
@@ -154,7 +152,7 @@ fn candidates(
         left &= rules.any_user | found(PREVENT_USERS.get_ptr(uid));
     }
     if left != 0 && rules.group_levels != 0 {
-        left &= rules.any_group | groups(rules.group_levels);
+        left &= rules.any_group | groups(running, rules.group_levels);
     }
     if left != 0 && rules.looks & LOOK_STDIN != 0 {
         left &= accept_stream(&rules.stdin, running, 0);
@@ -194,12 +192,11 @@ fn found(set: Option<*const u64>) -> u64 {
 }
 
 #[inline(always)]
-fn groups(levels: u32) -> u64 {
+fn groups(running: Address, levels: u32) -> u64 {
     let mut accepted = 0;
     for level in 0..=GROUP_LEVEL_MAX {
         if levels & (1 << level) != 0 {
-            // SAFETY: the helper has no preconditions.
-            let group = unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) };
+            let group = task::ancestor_group(running, level);
             accepted |= found(PREVENT_GROUPS.get_ptr(group));
         }
     }
@@ -294,13 +291,13 @@ fn decide(
     prevent: &mut impl FnMut() -> u32,
 ) -> u32 {
     let mut enforced = hits & rules.enforced;
-    if enforced != 0 && rules.logins_group != 0 {
-        // SAFETY: the helper has no preconditions.
-        if unsafe { bpf_get_current_ancestor_cgroup_id(1) } == rules.logins_group {
-            enforced &= rules.logins;
-            if enforced == 0 {
-                return SPARED;
-            }
+    if enforced != 0
+        && rules.logins_group != 0
+        && task::ancestor_group(running, 1) == rules.logins_group
+    {
+        enforced &= rules.logins;
+        if enforced == 0 {
+            return SPARED;
         }
     }
     if enforced == 0 {
