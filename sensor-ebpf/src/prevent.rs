@@ -3,6 +3,8 @@
 //! when everything is loaded and nothing of it has run. What decides is the same for both, and
 //! depends neither on a ring nor, unless a rule speaks of paths, on scratch memory.
 
+use core::hint::black_box;
+
 use aya_ebpf::helpers::generated::{bpf_get_current_uid_gid, bpf_send_signal};
 use aya_ebpf::macros::{btf_tracepoint, lsm, map};
 use aya_ebpf::maps::{Array, HashMap, LpmTrie};
@@ -44,6 +46,8 @@ static PREVENT_NAMES: Array<[u8; NAME_BYTES]> = Array::with_max_entries(SLOTS, 0
 
 /// `EPERM` of `include/uapi/asm-generic/errno-base.h`.
 const EPERM: i32 = 1;
+/// Highest error number (`include/linux/err.h`).
+const MAX_ERRNO: i64 = 4095;
 /// `SIGKILL`.
 const SIGKILL: u32 = 9;
 
@@ -54,19 +58,19 @@ const SIGKILL: u32 = 9;
 /// Fallback: [`prevent_exec`], also where BPF is not among the LSMs in use.
 #[lsm(hook = "bprm_check_security")]
 pub fn prevent_check(ctx: LsmContext) -> i32 {
-    let before: i32 = ctx.arg(1);
-    if before != 0 {
-        return before;
-    }
+    let mut verdict: i32 = ctx.arg(1);
     let bprm: Address = ctx.arg::<*const u8>(0);
-    let Some(rules) = rules_now() else { return 0 };
-    let file = Typed::follow(bprm, fact!(bprm_file));
-    let mut denied = false;
-    judge(rules, task::current(), file, bprm, || {
-        denied = true;
-        PREVENT_DENIED
-    });
-    if denied { -EPERM } else { 0 }
+    if verdict == 0
+        && let Some(rules) = rules_now()
+    {
+        let file = Typed::follow(bprm, fact!(bprm_file));
+        judge(rules, task::current(), file, bprm, || {
+            verdict = -EPERM;
+            PREVENT_DENIED
+        });
+    }
+    // VERIFIER: from 6.12 on it insists on seeing that this is 0 or an error number.
+    i64::from(black_box(verdict)).clamp(-MAX_ERRNO, 0) as i32
 }
 
 /// Sees: every successful exec, before the new program's first instruction.
