@@ -1,6 +1,7 @@
 //! Drives the real sensor for end-to-end tests: starts the binary, reads its JSON lines as
 //! they come, stops it, and hands over the final account. Knows nothing of what is tested.
 
+pub mod field;
 pub mod files;
 pub mod network;
 pub mod plan;

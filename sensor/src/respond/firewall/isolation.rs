@@ -15,12 +15,12 @@ use super::groups::{Found, Hierarchy};
 use super::maps::{List, Maps};
 use super::network::Network;
 use super::operator::Sessions;
-use super::order::{Isolation, Scope};
+use super::order::{Group, Isolation, Scope};
 use super::protect::name_servers;
 use super::selftest::{self, Verdict};
-use super::sever::Connection;
+use super::sever::{Connection, Reach};
 use super::target::{Protocol, Service, Target};
-use super::{Firewall, FirewallError, Result, concluded, is_ahead, notes, operator, sever};
+use super::{Firewall, FirewallError, Result, concluded, is_ahead, notes, operator};
 use crate::clock::wall_ns;
 use crate::event::response::{Outcome, Response, Verb};
 use crate::respond::Cause;
@@ -106,12 +106,8 @@ impl Firewall {
     pub fn isolation_connections(&self, isolation: &Isolation) -> Result<Vec<Connection>> {
         let sessions = Sessions::look().map_err(FirewallError::Host)?;
         let spared = Spared::of(isolation, &self.settings.allow, &sessions);
-        Ok(match place(&isolation.scope)? {
-            Place::Host => sever::meant(&move |socket| is_cut(socket, &spared)),
-            Place::Group(group) => sever::meant_of_processes(&group.processes(), &move |socket| {
-                is_cut(socket, &spared)
-            }),
-        })
+        let reach = self.reach_of(&place(&isolation.scope)?)?;
+        Ok(reach.meant(&move |socket| is_cut(socket, &spared)))
     }
 
     fn try_isolate(&mut self, isolation: &Isolation, response: &mut Response) -> Result<()> {
@@ -155,12 +151,8 @@ impl Firewall {
             detail.push_str(self.tested(isolation, &sessions, since)?);
         }
         if !isolation.spare_connections {
-            let severed = match &place {
-                Place::Host => sever::sever(&|socket| is_cut(socket, &spared)),
-                Place::Group(group) => {
-                    sever::sever_processes(&group.processes(), &|socket| is_cut(socket, &spared))
-                }
-            };
+            let reach = self.reach_of(&place)?;
+            let severed = reach.sever(&|socket| is_cut(socket, &spared));
             detail.push_str(&told(severed));
         }
         if !self.lacks.is_empty() {
@@ -168,6 +160,14 @@ impl Firewall {
         }
         response.detail = detail.into();
         Ok(())
+    }
+
+    /// Whose connections an isolation cuts off.
+    fn reach_of(&self, place: &Place) -> Result<Reach> {
+        match place {
+            Place::Group(group) => Ok(Reach::of(&group.processes())),
+            Place::Host => self.reach(),
+        }
     }
 
     /// Has the programs isolate; gives the moment from which they do.
@@ -231,6 +231,7 @@ impl Firewall {
         if remote.is_empty() {
             return Ok("");
         }
+        selftest::settle();
         // At the command line this goes to the operator's terminal, and so over the connection
         // that is to be tested.
         tracing::info!("isolated; looking whether your connection survives that");
@@ -438,7 +439,6 @@ impl Confirmation<'_> {
 }
 
 fn undo(scope: &Scope) -> String {
-    use super::order::Group;
     match scope {
         Scope::Host => "sensor release".to_owned(),
         Scope::Group(Group::Path(path)) => {
