@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
 
+use crate::decoy;
 use crate::detect::{Detector, sigma};
 use crate::engine::{Delivery, Engine, Reaction};
 use crate::event::file::{AccessKind, Name, Source};
@@ -54,6 +55,8 @@ pub enum Renewal {
     Prevention(Vec<prevention::Rule>, Spared),
     /// Sigma rules.
     Sigma(Box<sigma::Engine>),
+    /// Decoy files.
+    Decoys(decoy::Decoys),
 }
 
 /// The pipeline.
@@ -296,6 +299,11 @@ impl<W: Write> Pipeline<W> {
                 tracing::info!(rules = rules.len(), "the rules are those on disk now");
                 if let Some(detector) = &mut self.engine.detector {
                     detector.set_rules(rules);
+                }
+            }
+            Renewal::Decoys(decoys) => {
+                if let Some(detector) = &mut self.engine.detector {
+                    detector.watch_decoys(&decoys, None);
                 }
             }
         }

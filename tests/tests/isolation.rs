@@ -116,13 +116,13 @@ fn it_ends_by_itself_whether_the_daemon_was_killed_or_is_back() {
     let Some(sshd) = sshd(&field) else { return };
     let mut operator = sshd.login(&field, at::FRIEND).unwrap();
     let mut first = daemon(&field);
-    let isolate = typed(&field, "isolate --confirm-within 25s");
+    let isolate = typed(&field, "isolate --confirm-within 15s");
     let isolate = format!(
         "{isolate} --runtime-directory {}",
         first.directory().display()
     );
     let done = operator.says(&isolate).unwrap();
-    assert!(done.contains("it ends in 25s by itself"), "{done}");
+    assert!(done.contains("it ends in 15s by itself"), "{done}");
     let event = first
         .wait_for(|event| text(event, "event.dataset") == "response.isolate")
         .unwrap();

@@ -39,6 +39,9 @@ const MODULES: &[&str] = &[
     "cls_bpf",
     "crc32c_generic",
     "nf_tables",
+    "8021q",
+    "tcp_diag",
+    "udp_diag",
 ];
 
 /// What the machines boot and run.

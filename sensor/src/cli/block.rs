@@ -190,7 +190,7 @@ pub fn block(arguments: &Enter) -> Result<u8, Failure> {
     let response = firewall.block_many(&targets.targets, &how);
     if response.outcome == Outcome::DryRun && !arguments.common.json {
         for target in targets.targets.iter().take(NAMED_MAX) {
-            let connections = firewall.connections(*target);
+            let connections = firewall.connections(*target).map_err(Failure::refused)?;
             super::isolate::show(&connections, CONNECTIONS_SHOWN);
         }
     }

@@ -1,6 +1,7 @@
 //! `sensor run`: attaches the programs, starts the threads, waits for a reason to stop, and
 //! takes everything down again in the order that loses nothing.
 
+mod lay_out;
 mod reload;
 
 use std::path::{Path, PathBuf};
@@ -182,7 +183,11 @@ fn watch(
     instance: Instance,
     mut loaded: Loaded,
 ) -> anyhow::Result<u8> {
-    let filters = Filters::new(&mut loaded.ebpf, config.files.rules()?)?;
+    if config.detection {
+        // Before the files are watched, which goes by what is there.
+        lay_out::make_decoys(&config.decoys()?);
+    }
+    let filters = Filters::new(&mut loaded.ebpf, config.file_rules()?)?;
     let (prevented, spared) = config.respond.prevention()?;
     let prevention = Prevention::new(&mut loaded.ebpf, prevented, spared)?;
     let mut take = |name| {
@@ -233,6 +238,12 @@ fn watch(
     inbox.earlier = earlier(&config.state_directory);
     let playbooks = config.respond.playbooks()?;
     let responder = Responder::start(playbooks, hands(config)?, outbox.clone())?;
+    let intelligence = detector
+        .as_mut()
+        .and_then(|detector| lay_out::intelligence(config, detector, &status, &outbox));
+    if let Some(detector) = &mut detector {
+        lay_out::decoys(config, detector, &status)?;
+    }
     let pipeline = Pipeline::new(
         consumer,
         random(),
@@ -259,6 +270,7 @@ fn watch(
         path: reload,
         renew,
         content,
+        intelligence,
         kinds,
         responder: responder.handle(),
         pipeline: pipeline.thread().clone(),

@@ -109,11 +109,12 @@ impl Hands {
     }
 
     /// Ends the connections with whom a playbook has blocked: that takes longer than anything else.
-    pub fn end_connections(blocked: &mut Response) {
+    pub fn end_connections(&self, blocked: &mut Response) {
         if blocked.outcome == Outcome::Done
             && let Ok(target) = blocked.target.parse()
+            && let Ok(firewall) = &self.firewall
         {
-            Firewall::end_connections(target, blocked);
+            firewall.end_connections(target, blocked);
         }
     }
 

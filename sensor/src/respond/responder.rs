@@ -346,7 +346,7 @@ impl Work {
     /// Ends the connections of those who were blocked, after all that is quicker.
     fn finish(&self, blocks: Vec<Response>, order: &Order) {
         for mut block in blocks {
-            Hands::end_connections(&mut block);
+            self.hands.end_connections(&mut block);
             self.report(block, order);
         }
     }

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::Thread;
 
+use super::lay_out;
 use crate::config::Config;
 use crate::content::scanner::Renewer;
 use crate::detect::sigma::{Engine, Kinds};
+use crate::intelligence::Intelligence;
 use crate::pipeline::Renewal;
 use crate::respond::responder::Handle;
 
@@ -19,6 +21,8 @@ pub(super) struct Reload {
     pub(super) renew: mpsc::Sender<Renewal>,
     /// To the scanner of files, where there is one.
     pub(super) content: Option<Renewer>,
+    /// To the lists of what is hostile.
+    pub(super) intelligence: Option<Intelligence>,
     /// Events that rules can look at.
     pub(super) kinds: Kinds,
     /// To the responder.
@@ -34,11 +38,16 @@ impl Reload {
             return tracing::warn!("SIGHUP, but there is no --config to read again");
         };
         let config = Config::load(path).and_then(|config| {
-            let files = config.files.rules()?;
+            let files = config.file_rules()?;
             let playbooks = config.respond.playbooks()?;
             let prevention = config.respond.prevention()?;
             Ok((config, files, playbooks, prevention))
         });
+        if let Ok((config, ..)) = &config
+            && let (true, Ok(decoys)) = (config.detection, config.decoys())
+        {
+            lay_out::make_decoys(&decoys);
+        }
         match config {
             // It can only fail when the pipeline has ended, and then all of this ends.
             Ok((config, files, playbooks, (prevented, spared))) => {
@@ -48,6 +57,8 @@ impl Reload {
                 if config.detection {
                     self.renew_rules(&config);
                     self.renew_content(&config);
+                    self.renew_intelligence(&config);
+                    self.renew_decoys(&config);
                 }
             }
             Err(error) => {
@@ -63,6 +74,21 @@ impl Reload {
             Some(renewer) if config.content.enabled => renewer.renew(config.content.settings()),
             None if !config.content.enabled => {}
             _ => tracing::warn!("content.enabled takes a new start of the sensor to change"),
+        }
+    }
+
+    fn renew_intelligence(&self, config: &Config) {
+        if let (Some(intelligence), Ok(sources)) = (&self.intelligence, config.sources())
+            && !intelligence.renew(sources)
+        {
+            tracing::error!("too many changes at once; the old lists stay in force");
+        }
+    }
+
+    /// Ports stay as they are until the next start.
+    fn renew_decoys(&self, config: &Config) {
+        if let Ok(decoys) = config.decoys() {
+            drop(self.renew.send(Renewal::Decoys(decoys)));
         }
     }
 

@@ -8,9 +8,9 @@ use super::diag::Socket;
 use super::maps::{List, Maps};
 use super::notes;
 use super::order::{How, Which};
-use super::sever::{Connection, Severed};
+use super::sever::{Connection, Reach, Severed};
 use super::target::{Directions, Target};
-use super::{Firewall, FirewallError, Result, concluded, is_ahead, sever};
+use super::{Firewall, FirewallError, Result, concluded, is_ahead};
 use crate::clock::{boot_ns, wall_ns};
 use crate::event::response::{Origin, Outcome, Response, Verb};
 use crate::respond::clock::{nanoseconds, show_span};
@@ -88,17 +88,22 @@ impl Firewall {
     }
 
     /// Connections that a block would end, and those that it would leave hanging.
-    #[must_use]
-    pub fn connections(&self, target: Target) -> Vec<Connection> {
-        sever::meant(&move |socket| is_with(socket, &target))
+    ///
+    /// # Errors
+    /// When the group whose traffic is judged cannot be had.
+    pub fn connections(&self, target: Target) -> Result<Vec<Connection>> {
+        Ok(self.reach()?.meant(&move |socket| is_with(socket, &target)))
     }
 
     /// Ends the connections with somebody who was blocked with
     /// [`spare_connections`](How::spare_connections), because something else was more urgent than
     /// this, which may take milliseconds; says so in the answer to that.
-    pub fn end_connections(target: Target, response: &mut Response) {
-        let severed = sever::sever(&move |socket| is_with(socket, &target));
-        response.detail = format!("{}{}", response.detail, told(severed)).into();
+    pub fn end_connections(&self, target: Target, response: &mut Response) {
+        let ended = match self.reach() {
+            Ok(reach) => told(reach.sever(&move |socket| is_with(socket, &target))),
+            Err(error) => format!("; no connections were ended: {error}"),
+        };
+        response.detail = format!("{}{ended}", response.detail).into();
     }
 
     fn enter(
@@ -114,7 +119,7 @@ impl Firewall {
         let mut detail = format!("{}, {}", ways(how), how_long(how.ttl, how.confirm_within));
         if how.dry_run {
             if list == List::Deny && !how.spare_connections {
-                let found = self.connections(target).len();
+                let found = self.connections(target)?.len();
                 detail.push_str(&format!(
                     "; {} would be ended",
                     counted(found, "connection")
@@ -131,7 +136,7 @@ impl Firewall {
                 response.until_wall_ns = wall_of(kept.until_boot_ns);
             }
             if list == List::Deny && !how.spare_connections {
-                let severed = sever::sever(&move |socket| is_with(socket, &target));
+                let severed = self.reach()?.sever(&move |socket| is_with(socket, &target));
                 detail.push_str(&told(severed));
             }
         }
@@ -208,7 +213,7 @@ impl Firewall {
                 wanted.len()
             );
             if !how.spare_connections {
-                detail.push_str(&told(sever_many(&wanted)));
+                detail.push_str(&told(sever_many(&self.reach()?, &wanted)));
             }
             detail
         };
@@ -253,7 +258,7 @@ impl Firewall {
 
     fn take_back(&mut self, verb: Verb, list: List, which: &Which, how: &How) -> Response {
         let target = match which {
-            Which::Targets(targets) => match targets.as_slice() {
+            Which::Targets(targets) | Which::Of(targets, _) => match targets.as_slice() {
                 [target] => target.to_string(),
                 targets => counted(targets.len(), "target"),
             },
@@ -312,6 +317,26 @@ impl Firewall {
             Which::Targets(targets) => {
                 for target in targets {
                     if let Some(entry) = maps.get(list, target)? {
+                        found.push((*target, entry));
+                    }
+                }
+            }
+            Which::Of(targets, origin) => {
+                let mut makers = HashMap::new();
+                for target in targets {
+                    let Some(entry) = maps.get(list, target)? else {
+                        continue;
+                    };
+                    let maker = match makers.get(&entry.note) {
+                        Some(maker) => *maker,
+                        None => {
+                            let note = maps.notes.get(entry.note)?;
+                            let maker = note.map(|note| notes::cause(&note).origin);
+                            makers.insert(entry.note, maker);
+                            maker
+                        }
+                    };
+                    if maker == Some(*origin) {
                         found.push((*target, entry));
                     }
                 }
@@ -477,7 +502,7 @@ pub(super) fn is_with(socket: &Socket, target: &Target) -> bool {
 }
 
 /// Ends connections with any of many.
-fn sever_many(targets: &[Target]) -> Severed {
+fn sever_many(reach: &Reach, targets: &[Target]) -> Severed {
     let exact: HashMap<_, Vec<&Target>> = targets
         .iter()
         .filter(|target| target.network.is_address())
@@ -491,7 +516,7 @@ fn sever_many(targets: &[Target]) -> Severed {
         .iter()
         .filter(|target| !target.network.is_address())
         .collect();
-    sever::sever(&|socket| {
+    reach.sever(&|socket| {
         let of_address = exact.get(&socket.remote.ip()).into_iter().flatten();
         let mut all = of_address.chain(&networks);
         all.any(|target| is_with(socket, target))

@@ -18,9 +18,9 @@ use super::operator::Sessions;
 use super::order::{Group, Isolation, Scope};
 use super::protect::name_servers;
 use super::selftest::{self, Verdict};
-use super::sever::Connection;
+use super::sever::{Connection, Reach};
 use super::target::{Protocol, Service, Target};
-use super::{Firewall, FirewallError, Result, concluded, is_ahead, notes, operator, sever};
+use super::{Firewall, FirewallError, Result, concluded, is_ahead, notes, operator};
 use crate::clock::wall_ns;
 use crate::event::response::{Outcome, Response, Verb};
 use crate::respond::Cause;
@@ -106,11 +106,8 @@ impl Firewall {
     pub fn isolation_connections(&self, isolation: &Isolation) -> Result<Vec<Connection>> {
         let sessions = Sessions::look().map_err(FirewallError::Host)?;
         let spared = Spared::of(isolation, &self.settings.allow, &sessions);
-        let is_meant = move |socket: &Socket| is_cut(socket, &spared);
-        Ok(match self.judged(&place(&isolation.scope)?)? {
-            None => sever::meant(&is_meant),
-            Some(processes) => sever::meant_of_processes(&processes, &is_meant),
-        })
+        let reach = self.reach_of(&place(&isolation.scope)?)?;
+        Ok(reach.meant(&move |socket| is_cut(socket, &spared)))
     }
 
     fn try_isolate(&mut self, isolation: &Isolation, response: &mut Response) -> Result<()> {
@@ -154,11 +151,8 @@ impl Firewall {
             detail.push_str(self.tested(isolation, &sessions, since)?);
         }
         if !isolation.spare_connections {
-            let is_meant = |socket: &Socket| is_cut(socket, &spared);
-            let severed = match self.judged(&place)? {
-                None => sever::sever(&is_meant),
-                Some(processes) => sever::sever_processes(&processes, &is_meant),
-            };
+            let reach = self.reach_of(&place)?;
+            let severed = reach.sever(&|socket| is_cut(socket, &spared));
             detail.push_str(&told(severed));
         }
         if !self.lacks.is_empty() {
@@ -168,16 +162,12 @@ impl Firewall {
         Ok(())
     }
 
-    /// Processes whose connections an isolation cuts off; none when it is everybody's.
-    fn judged(&self, place: &Place) -> Result<Option<Vec<u32>>> {
-        Ok(match (place, &self.settings.control_group) {
-            (Place::Group(group), _) => Some(group.processes()),
-            (Place::Host, None) => None,
-            (Place::Host, Some(path)) => {
-                let group = Group::Path(path.clone());
-                Some(Hierarchy::find()?.group(&group)?.processes())
-            }
-        })
+    /// Whose connections an isolation cuts off.
+    fn reach_of(&self, place: &Place) -> Result<Reach> {
+        match place {
+            Place::Group(group) => Ok(Reach::of(&group.processes())),
+            Place::Host => self.reach(),
+        }
     }
 
     /// Has the programs isolate; gives the moment from which they do.

@@ -52,6 +52,7 @@ use order::Settings;
 use pins::{Lock, Pins, PinsError};
 use protect::{Protected, Protection, Refusal};
 pub use sever::Connection;
+use sever::Reach;
 use table::TableError;
 
 /// How old a list of what is protected may be.
@@ -318,6 +319,15 @@ impl Firewall {
             })?;
         }
         Ok(found)
+    }
+
+    /// Whose connections are judged, and so can be ended.
+    fn reach(&self) -> Result<Reach> {
+        let Some(path) = &self.settings.control_group else {
+            return Ok(Reach::EVERYBODY);
+        };
+        let group = Hierarchy::find()?.group(&order::Group::Path(path.clone()))?;
+        Ok(Reach::of(&group.processes()))
     }
 
     /// The opened maps.

@@ -32,15 +32,6 @@ pub(super) struct Severed {
     pub(super) left: usize,
 }
 
-impl Severed {
-    fn and(self, other: Self) -> Self {
-        Self {
-            ended: self.ended + other.ended,
-            left: self.left + other.left,
-        }
-    }
-}
-
 /// A connection, for people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Connection {
@@ -54,70 +45,66 @@ pub struct Connection {
     pub process: Option<(u32, String)>,
 }
 
-/// Ends all connections that are meant, in all network namespaces.
-pub(super) fn sever(is_meant: &(dyn Fn(&Socket) -> bool + Sync)) -> Severed {
-    let mut sum = Severed::default();
-    everywhere(&mut |sockets| {
-        let (ended, left) = end(sockets
-            .into_iter()
-            .filter(|socket| is_meant(socket))
-            .collect());
-        sum = sum.and(Severed {
-            ended,
-            left: left.len(),
-        });
-    });
-    sum
-}
+/// Whose connections can be meant at all.
+#[derive(Clone, Debug)]
+pub(super) struct Reach(Option<HashSet<u64>>);
 
-/// All connections that are meant, and whose they are.
-pub(super) fn meant(is_meant: &(dyn Fn(&Socket) -> bool + Sync)) -> Vec<Connection> {
-    let mut found: Vec<Socket> = Vec::new();
-    everywhere(&mut |sockets| found.extend(sockets.into_iter().filter(|socket| is_meant(socket))));
-    if found.is_empty() {
-        return Vec::new();
+impl Reach {
+    /// Everybody's, in all network namespaces.
+    pub(super) const EVERYBODY: Self = Self(None);
+
+    /// Those that some processes have now.
+    pub(super) fn of(pids: &[u32]) -> Self {
+        let sockets = pids.iter().flat_map(|pid| sockets_of(*pid));
+        Self(Some(sockets.map(|owner| owner.inode).collect()))
     }
-    let inodes = found.iter().map(|socket| u64::from(socket.inode)).collect();
-    let owners: HashMap<u64, u32> = owners(&inodes)
-        .into_iter()
-        .map(|owner| (owner.inode, owner.pid))
-        .collect();
-    let mut connections: Vec<_> = found
-        .iter()
-        .map(|socket| Connection {
-            protocol: socket.protocol.to_string(),
-            local: socket.local,
-            remote: socket.remote,
-            process: owners
-                .get(&u64::from(socket.inode))
-                .map(|pid| (*pid, process_name(*pid))),
-        })
-        .collect();
-    connections.sort();
-    connections
-}
 
-/// Ends the connections of some processes with others than are spared.
-pub(super) fn sever_processes(
-    pids: &[u32],
-    is_meant: &(dyn Fn(&Socket) -> bool + Sync),
-) -> Severed {
-    let inodes = inodes_of(pids);
-    sever(&move |socket| inodes.contains(&u64::from(socket.inode)) && is_meant(socket))
-}
+    fn has(&self, socket: &Socket) -> bool {
+        let inode = u64::from(socket.inode);
+        self.0.as_ref().is_none_or(|inodes| inodes.contains(&inode))
+    }
 
-/// The same, only to be shown.
-pub(super) fn meant_of_processes(
-    pids: &[u32],
-    is_meant: &(dyn Fn(&Socket) -> bool + Sync),
-) -> Vec<Connection> {
-    let inodes = inodes_of(pids);
-    meant(&move |socket| inodes.contains(&u64::from(socket.inode)) && is_meant(socket))
-}
+    /// Ends all connections that are meant.
+    pub(super) fn sever(&self, is_meant: &(dyn Fn(&Socket) -> bool + Sync)) -> Severed {
+        let mut sum = Severed::default();
+        everywhere(&mut |mut sockets| {
+            sockets.retain(|socket| self.has(socket) && is_meant(socket));
+            let (ended, left) = end(sockets);
+            sum.ended += ended;
+            sum.left += left.len();
+        });
+        sum
+    }
 
-fn inodes_of(pids: &[u32]) -> HashSet<u64> {
-    let sockets = pids.iter().flat_map(|pid| sockets_of(*pid));
-    sockets.map(|owner| owner.inode).collect()
+    /// All connections that are meant, and whose they are.
+    pub(super) fn meant(&self, is_meant: &(dyn Fn(&Socket) -> bool + Sync)) -> Vec<Connection> {
+        let mut found: Vec<Socket> = Vec::new();
+        everywhere(&mut |mut sockets| {
+            sockets.retain(|socket| self.has(socket) && is_meant(socket));
+            found.append(&mut sockets);
+        });
+        if found.is_empty() {
+            return Vec::new();
+        }
+        let inodes = found.iter().map(|socket| u64::from(socket.inode)).collect();
+        let owners: HashMap<u64, u32> = owners(&inodes)
+            .into_iter()
+            .map(|owner| (owner.inode, owner.pid))
+            .collect();
+        let mut connections: Vec<_> = found
+            .iter()
+            .map(|socket| Connection {
+                protocol: socket.protocol.to_string(),
+                local: socket.local,
+                remote: socket.remote,
+                process: owners
+                    .get(&u64::from(socket.inode))
+                    .map(|pid| (*pid, process_name(*pid))),
+            })
+            .collect();
+        connections.sort();
+        connections
+    }
 }
 
 /// Ends sockets of this thread's namespace; how many are ended, and which are left.
@@ -295,10 +282,11 @@ mod tests {
         let _held = (listener.accept().unwrap(), listener.accept().unwrap());
         let wanted = inode(&one);
         let is_meant = |socket: &Socket| socket.inode == wanted;
-        let shown = meant(&is_meant);
+        let shown = Reach::EVERYBODY.meant(&is_meant);
         assert_eq!(shown.len(), 1, "{shown:?}");
         assert_eq!(shown[0].process.as_ref().unwrap().0, std::process::id());
-        let severed = sever(&is_meant);
+        assert_eq!(Reach::of(&[1]).sever(&is_meant), Severed::default());
+        let severed = Reach::of(&[std::process::id()]).sever(&is_meant);
         assert_eq!(severed, Severed { ended: 1, left: 0 });
         assert!(matches!(one.read(&mut [0]), Ok(0) | Err(_)));
         other.set_nonblocking(true).unwrap();

@@ -74,6 +74,7 @@ pub(in crate::respond) fn alert(severity: Severity, pid: u32) -> Event {
         }),
         file: None,
         content: None,
+        indicator: None,
         evidence: Vec::new(),
         incident: Some("case".into()),
         repeats: 0,

@@ -11,28 +11,31 @@ use serde_json::json;
 
 use crate::frames::HOST;
 use crate::namespace::Cable;
-use crate::wire::attach;
+use crate::wire::At;
 use crate::{Args, counts, median, tell};
 
 /// How long data is sent for one measurement.
 const TIME: Duration = Duration::from_millis(700);
 
 pub fn run(args: &Args) -> Result<()> {
-    let mut sides = vec![(None, Cable::new()?, None)];
-    for count in counts(args.most) {
-        let cable = Cable::new()?;
-        let guard = attach(&cable, count)?;
-        sides.push((Some(count), cable, Some(guard)));
+    let mut sides = vec![("nothing", 0, Cable::new()?, None)];
+    for at in [At::Tc, At::Xdp] {
+        for count in counts(args.most) {
+            let cable = Cable::new()?;
+            let guard = at.attach(&cable, count)?;
+            sides.push((at.name(), count, cable, Some(guard)));
+        }
     }
     let mut rates = vec![Vec::new(); sides.len()];
     for _ in 0..args.rounds {
-        for ((_, cable, _), rates) in sides.iter().zip(&mut rates) {
+        for ((_, _, cable, _), rates) in sides.iter().zip(&mut rates) {
             rates.push(transfer(cable)?);
         }
     }
-    for ((count, _, _), rates) in sides.iter().zip(rates) {
+    for ((name, count, _, _), rates) in sides.iter().zip(rates) {
         tell(&json!({
             "what": "stream",
+            "program": name,
             "count": count,
             "gbit_per_second": median(rates.clone()),
             "rounds": rates,

@@ -8,7 +8,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use aya::programs::Xdp;
+use aya::programs::TcAttachType;
+use aya::programs::tc;
 use aya::programs::xdp::XdpMode;
 use sensor::respond::firewall::object::Guard;
 use serde_json::json;
@@ -19,7 +20,7 @@ use crate::namespace::Cable;
 use crate::{Args, counts, median, tell};
 
 /// Packets of one measurement.
-const PACKETS: usize = 400_000;
+const PACKETS: usize = 200_000;
 /// Addresses that they come from, in turn: more than caches hold the entries of.
 const SENDERS: u32 = 65_536;
 /// Packets handed over in one call.
@@ -29,9 +30,11 @@ pub fn run(args: &Args) -> Result<()> {
     for count in counts(args.most) {
         // Each has a cable of its own; all are measured in turn.
         let mut sides = vec![Side::new("nothing", Cable::new()?)];
-        let mut side = Side::new("guard at XDP", Cable::new()?);
-        side.guard = Some(attach(&side.cable, count)?);
-        sides.push(side);
+        for at in [At::Xdp, At::Tc] {
+            let mut side = Side::new(at.name(), Cable::new()?);
+            side.guard = Some(at.attach(&side.cable, count)?);
+            sides.push(side);
+        }
         if let Some(root) = &args.peers {
             let side = Side::new("nftables", Cable::new()?);
             nftables(root, &side.cable, count)?;
@@ -91,15 +94,46 @@ impl Side {
     }
 }
 
-/// The guard at the host's end.
-pub fn attach(cable: &Cable, count: u32) -> Result<Guard> {
-    let mut guard = entries::guard(Kind::Hosts4, count)?;
-    let program: &mut Xdp = guard.xdp("guard_xdp")?;
-    cable.host.within(|| {
-        program.attach("eth0", XdpMode::default())?;
-        Ok(())
-    })?;
-    Ok(guard)
+/// Where the guard is attached.
+#[derive(Clone, Copy)]
+pub enum At {
+    /// In the driver. A cable's driver copies each packet for it, and sends no large ones.
+    Xdp,
+    /// Where nftables' hook is, too.
+    Tc,
+}
+
+impl At {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "guard at XDP",
+            Self::Tc => "guard at TC",
+        }
+    }
+
+    /// The guard at the host's end.
+    pub fn attach(self, cable: &Cable, count: u32) -> Result<Guard> {
+        let mut guard = entries::guard(Kind::Hosts4, count)?;
+        match self {
+            Self::Xdp => {
+                let program = guard.xdp("guard_xdp")?;
+                cable.host.within(|| {
+                    program.attach("eth0", XdpMode::default())?;
+                    Ok(())
+                })?;
+            }
+            Self::Tc => {
+                let program = guard.classifier("guard_tc_ingress")?;
+                cable.host.within(|| {
+                    // Where there is no TCX yet, it is needed, and may be there.
+                    let _ = tc::qdisc_add_clsact("eth0");
+                    program.attach("eth0", TcAttachType::Ingress)?;
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(guard)
+    }
 }
 
 /// A set of addresses, and a rule that drops what comes from them, as early as nftables can.
