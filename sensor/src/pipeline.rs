@@ -18,7 +18,7 @@ use crate::engine::{Delivery, Engine, Reaction};
 use crate::event::file::{AccessKind, Name, Source};
 use crate::event::health::{Change, Health, Lost, UNKNOWN_KIND, Verdict};
 use crate::event::process::Process;
-use crate::event::response::{Origin, Outcome, Response};
+use crate::event::response::{Origin, Outcome, Response, Verb};
 use crate::event::{Action, Event, Stamp};
 use crate::export::writer::{Writer, Written};
 use crate::priority;
@@ -240,6 +240,7 @@ impl<W: Write> Pipeline<W> {
         self.status.responses.count(response.outcome);
         if let (Some(process), Some(detector)) = (&about, &mut self.engine.detector)
             && (response.origin, response.outcome) == (Origin::Playbook, Outcome::Done)
+            && response.verb == Verb::Kill
         {
             detector.answered(process.key);
         }

@@ -284,9 +284,8 @@ impl Detector {
         }
     }
 
-    /// A playbook has done something about a process: when what it did happens again, also with
-    /// another process, it is told again and not taken for the same story, so that it is answered
-    /// again.
+    /// A playbook has ended a process: when what that did happens again, with another process, it
+    /// is told again and not taken for the same story, so that it is answered again.
     pub fn answered(&mut self, process: ProcessKey) {
         self.reported.forget(process);
         self.repeats.forget(process);
