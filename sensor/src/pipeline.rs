@@ -10,7 +10,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ringbuf::HeapCons;
-use ringbuf::traits::{Consumer, Observer};
 
 use crate::decoy;
 use crate::detect::{Detector, sigma};
@@ -23,8 +22,9 @@ use crate::event::{Action, Event, Stamp};
 use crate::export::writer::{Writer, Written};
 use crate::priority;
 use crate::probe::account::Account;
-use crate::probe::decode::{Clock, Decoder, boot_ns, peek};
+use crate::probe::decode::{Clock, Decoder, boot_ns};
 use crate::probe::filters::{FilterError, Filters, Rules};
+use crate::probe::order::Ordered;
 use crate::probe::prevention::{self, Prevention, Spared};
 use crate::probe::reader::{Frame, Lanes};
 use crate::probe::selection::Selection;
@@ -34,8 +34,6 @@ use crate::respond::responder::Handle;
 use crate::status::Status;
 use crate::track::Tracker;
 
-/// Records taken from each queue at a time, and brought into the order of their times.
-const BATCH: usize = 4_096;
 /// How often the account is taken and losses are looked for.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 /// How often it is found out anew what watched paths mean.
@@ -61,7 +59,7 @@ pub enum Renewal {
 
 /// The pipeline.
 pub struct Pipeline<W: Write> {
-    queues: Lanes<HeapCons<Frame>>,
+    records: Ordered,
     decoder: Decoder,
     engine: Engine<W>,
     filters: Filters,
@@ -103,7 +101,7 @@ impl<W: Write> Pipeline<W> {
         let mut engine = Engine::new(tracker, detector, writer, run);
         engine.reaction = Reaction::Live(responder);
         Self {
-            queues,
+            records: Ordered::new(queues),
             decoder: Decoder { clock },
             engine,
             filters,
@@ -141,7 +139,7 @@ impl<W: Write> Pipeline<W> {
                 self.status.output_closed.store(true, Ordering::Release);
                 return;
             }
-            if self.queues.process.is_empty() && self.queues.file.is_empty() {
+            if self.records.is_empty() {
                 if last {
                     break;
                 }
@@ -155,17 +153,8 @@ impl<W: Write> Pipeline<W> {
         while let Ok(renewal) = self.renewals.try_recv() {
             self.renew(renewal);
         }
-        let mut batch: Vec<(u64, u16, Frame)> = Vec::new();
-        for queue in [&mut self.queues.process, &mut self.queues.file] {
-            batch.extend(queue.pop_iter().take(BATCH).map(|frame| {
-                let (kind, time) = peek(&frame).unwrap_or_default();
-                (time, kind, frame)
-            }));
-        }
-        // Two lanes and several CPUs: nearly sorted, stable for equal times.
-        batch.sort_by_key(|(time, _, _)| *time);
-        for (_, kind, frame) in batch {
-            if self.record(kind, &frame) == Written::Closed {
+        for record in self.records.take() {
+            if self.record(record.kind, &record.frame) == Written::Closed {
                 return Written::Closed;
             }
         }

@@ -11,6 +11,7 @@ pub mod hooks;
 mod inode;
 pub mod load;
 pub mod network;
+pub mod order;
 pub mod perf;
 pub mod prevent;
 pub mod prevention;

@@ -129,8 +129,9 @@ fn run(
     loop {
         // Read before the last look, so that what was emitted before the stop is seen.
         let last = stop.load(Ordering::Acquire);
-        let process = drain.take(&mut lanes.process);
+        // In this order, no file comes before the process that it belongs to.
         let file = drain.take(&mut lanes.file);
+        let process = drain.take(&mut lanes.process);
         let nothing = process.taken + file.taken == 0;
         if !nothing {
             rest.ask_to_be_woken(false);
