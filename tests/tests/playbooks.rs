@@ -434,7 +434,7 @@ fn hostile_requests_are_answered_with_an_error_and_change_nothing() {
             let word = scramble(&mut seed) as usize % words.len();
             request.push_str(words[word]);
         }
-        let from = usize::from(scramble(&mut seed) % 3 == 0);
+        let from = usize::from(scramble(&mut seed).is_multiple_of(3));
         let request = &request.as_bytes()[from.min(request.len())..];
         let answer = ask(sensor.directory(), request);
         serde_json::from_str::<Event>(&answer).unwrap_or_else(|_| panic!("{request:?} {answer:?}"));

@@ -344,6 +344,7 @@ mod tests {
             program: "/bin/sh".into(),
             arguments: Box::new([]),
             timeout,
+            // SAFETY: no preconditions.
             user: unsafe { libc::geteuid() }.to_string().into(),
         };
         let arguments = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();

@@ -97,7 +97,7 @@ pub(super) fn connections() -> io::Result<Vec<Socket>> {
     let mut socket = Netlink::open(libc::NETLINK_SOCK_DIAG)?;
     for protocol in [Protocol::TCP, Protocol::UDP] {
         let states = match protocol {
-            Protocol::TCP => !0 & !(1 << LISTEN | 1 << TIME_WAIT | 1 << CLOSE),
+            Protocol::TCP => !(1 << LISTEN | 1 << TIME_WAIT | 1 << CLOSE),
             // Of a datagram socket, connected is `TCP_ESTABLISHED`.
             _ => 1 << 1,
         };

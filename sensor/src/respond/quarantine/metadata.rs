@@ -227,7 +227,7 @@ pub fn to_hex(bytes: &[u8]) -> String {
 
 /// And back.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 {
+    if !text.len().is_multiple_of(2) {
         return None;
     }
     let pairs = (0..text.len()).step_by(2);
