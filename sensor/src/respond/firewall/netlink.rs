@@ -242,7 +242,9 @@ mod tests {
                 prop_assert!(after.len() < rest.len());
                 rest = after;
             }
-            let _ = attributes(&bytes).map(|(_, content)| (number(content), address(content), name(content))).count();
+            for (_, content) in attributes(&bytes) {
+                let _ = (number(content), address(content), name(content));
+            }
         }
     }
 }
