@@ -116,6 +116,9 @@ facts! {
 
     cgroup_root: required "cgroup.root";
     cgroup_level: required "cgroup.level";
+    // Numbers up to 6.0, groups from 6.1 on.
+    cgroup_ancestor_ids: optional "cgroup.ancestor_ids";
+    cgroup_ancestors: optional "cgroup.ancestors";
     cgroup_root_hierarchy: required "cgroup_root.hierarchy_id";
 
     // Memory: include/linux/mm_types.h.

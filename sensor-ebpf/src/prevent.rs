@@ -3,9 +3,9 @@
 //! when everything is loaded and nothing of it has run. What decides is the same for both, and
 //! depends neither on a ring nor, unless a rule speaks of paths, on scratch memory.
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_ancestor_cgroup_id, bpf_get_current_uid_gid, bpf_send_signal,
-};
+use core::hint::black_box;
+
+use aya_ebpf::helpers::generated::{bpf_get_current_uid_gid, bpf_send_signal};
 use aya_ebpf::macros::{btf_tracepoint, lsm, map};
 use aya_ebpf::maps::{Array, HashMap, LpmTrie};
 use aya_ebpf::programs::{BtfTracePointContext, LsmContext};
@@ -46,6 +46,8 @@ static PREVENT_NAMES: Array<[u8; NAME_BYTES]> = Array::with_max_entries(SLOTS, 0
 
 /// `EPERM` of `include/uapi/asm-generic/errno-base.h`.
 const EPERM: i32 = 1;
+/// Highest error number (`include/linux/err.h`).
+const MAX_ERRNO: i64 = 4095;
 /// `SIGKILL`.
 const SIGKILL: u32 = 9;
 
@@ -56,19 +58,19 @@ const SIGKILL: u32 = 9;
 /// Fallback: [`prevent_exec`], also where BPF is not among the LSMs in use.
 #[lsm(hook = "bprm_check_security")]
 pub fn prevent_check(ctx: LsmContext) -> i32 {
-    let before: i32 = ctx.arg(1);
-    if before != 0 {
-        return before;
-    }
+    let mut verdict: i32 = ctx.arg(1);
     let bprm: Address = ctx.arg::<*const u8>(0);
-    let Some(rules) = rules_now() else { return 0 };
-    let file = Typed::follow(bprm, fact!(bprm_file));
-    let mut denied = false;
-    judge(rules, task::current(), file, bprm, || {
-        denied = true;
-        PREVENT_DENIED
-    });
-    if denied { -EPERM } else { 0 }
+    if verdict == 0
+        && let Some(rules) = rules_now()
+    {
+        let file = Typed::follow(bprm, fact!(bprm_file));
+        judge(rules, task::current(), file, bprm, || {
+            verdict = -EPERM;
+            PREVENT_DENIED
+        });
+    }
+    // VERIFIER: from 6.12 on it insists on seeing that this is 0 or an error number.
+    i64::from(black_box(verdict)).clamp(-MAX_ERRNO, 0) as i32
 }
 
 /// Sees: every successful exec, before the new program's first instruction.
@@ -154,7 +156,7 @@ fn candidates(
         left &= rules.any_user | found(PREVENT_USERS.get_ptr(uid));
     }
     if left != 0 && rules.group_levels != 0 {
-        left &= rules.any_group | groups(rules.group_levels);
+        left &= rules.any_group | groups(running, rules.group_levels);
     }
     if left != 0 && rules.looks & LOOK_STDIN != 0 {
         left &= accept_stream(&rules.stdin, running, 0);
@@ -194,12 +196,11 @@ fn found(set: Option<*const u64>) -> u64 {
 }
 
 #[inline(always)]
-fn groups(levels: u32) -> u64 {
+fn groups(running: Address, levels: u32) -> u64 {
     let mut accepted = 0;
     for level in 0..=GROUP_LEVEL_MAX {
         if levels & (1 << level) != 0 {
-            // SAFETY: the helper has no preconditions.
-            let group = unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) };
+            let group = task::ancestor_group(running, level);
             accepted |= found(PREVENT_GROUPS.get_ptr(group));
         }
     }
@@ -294,13 +295,13 @@ fn decide(
     prevent: &mut impl FnMut() -> u32,
 ) -> u32 {
     let mut enforced = hits & rules.enforced;
-    if enforced != 0 && rules.logins_group != 0 {
-        // SAFETY: the helper has no preconditions.
-        if unsafe { bpf_get_current_ancestor_cgroup_id(1) } == rules.logins_group {
-            enforced &= rules.logins;
-            if enforced == 0 {
-                return SPARED;
-            }
+    if enforced != 0
+        && rules.logins_group != 0
+        && task::ancestor_group(running, 1) == rules.logins_group
+    {
+        enforced &= rules.logins;
+        if enforced == 0 {
+            return SPARED;
         }
     }
     if enforced == 0 {

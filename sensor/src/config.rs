@@ -13,7 +13,9 @@ use thiserror::Error;
 use crate::content;
 use crate::content::scanner::Settings;
 use crate::content::source::Sources;
+use crate::decoy;
 use crate::export::writer::{Output, Schema};
+use crate::intelligence::source;
 use crate::probe::filters::{PathRules, Rules, Watch};
 use respond::Respond;
 
@@ -46,6 +48,12 @@ pub enum ConfigError {
     /// A path in `[files]` means nothing.
     #[error("in [files]: {0}")]
     Files(String),
+    /// A list in `[[intelligence]]` means nothing.
+    #[error("in [[intelligence]]: {0}")]
+    Intelligence(String),
+    /// A value in `[decoys]` means nothing.
+    #[error("in [decoys]: {0}")]
+    Decoys(String),
     /// The playbooks cannot be in force together.
     #[error("in [[respond.playbook]]: {0}")]
     Playbooks(String),
@@ -93,6 +101,10 @@ pub struct Config {
     pub rules: SigmaRules,
     /// Which files are scanned, with which rules.
     pub content: Content,
+    /// Lists of what is hostile.
+    pub intelligence: Vec<source::Options>,
+    /// What nobody has any business with.
+    pub decoys: decoy::Options,
     /// What is done about intruders.
     pub respond: Respond,
     /// Sizes.
@@ -323,6 +335,8 @@ impl Default for Config {
             files: Files::default(),
             rules: SigmaRules::default(),
             content: Content::default(),
+            intelligence: Vec::new(),
+            decoys: decoy::Options::default(),
             respond: Respond::default(),
             limits: Limits::default(),
         }
@@ -366,6 +380,39 @@ impl Config {
         Ok(config)
     }
 
+    /// Which files are reported, in the form the probe takes: with detection, decoys are watched
+    /// as well.
+    ///
+    /// # Errors
+    /// The first path that means nothing.
+    pub fn file_rules(&self) -> Result<Rules, ConfigError> {
+        let mut rules = self.files.rules()?;
+        if self.detection {
+            for path in self.decoys()?.files {
+                let watch = Watch::parse(&path);
+                let watch = watch.map_err(|error| ConfigError::Decoys(error.to_string()))?;
+                rules.watches.push(watch);
+            }
+        }
+        Ok(rules)
+    }
+
+    /// The lists, checked.
+    ///
+    /// # Errors
+    /// What is wrong with the first that is not accepted.
+    pub fn sources(&self) -> Result<Vec<source::Source>, ConfigError> {
+        source::check(&self.intelligence).map_err(ConfigError::Intelligence)
+    }
+
+    /// The decoys, checked.
+    ///
+    /// # Errors
+    /// The first value that means nothing.
+    pub fn decoys(&self) -> Result<decoy::Decoys, ConfigError> {
+        self.decoys.check().map_err(ConfigError::Decoys)
+    }
+
     /// Checks ranges.
     ///
     /// # Errors
@@ -384,7 +431,9 @@ impl Config {
                 });
             }
         }
-        self.files.rules()?;
+        self.file_rules()?;
+        self.decoys()?;
+        self.sources()?;
         self.respond.check()?;
         if !(1..=content::SIZE_MAX).contains(&self.content.max_size) {
             return Err(ConfigError::Range {
@@ -493,6 +542,27 @@ mod tests {
         assert!(!rules.builtin);
         let message = parse("[rules]\ndirectory = '/x'\n").unwrap_err();
         assert!(message.contains("`directories`"), "{message}");
+    }
+
+    #[test]
+    fn lists_and_decoys_are_checked_when_they_are_read() {
+        let config = parse(
+            "[[intelligence]]\nname = 'x'\nlist = '/x'\n[[intelligence]]\nname = 'y'\nstix = '/y'\n\
+             [decoys]\nfiles = ['/srv/x']\n",
+        )
+        .unwrap();
+        assert_eq!(config.sources().unwrap().len(), 2);
+        let watched = config.file_rules().unwrap().watches;
+        assert_eq!(watched.len(), WATCH.len() + 1);
+        for (text, complaint) in [
+            ("[[intelligence]]\nname = 'x'\n", "in [[intelligence]]"),
+            ("[[intelligence]]\nnames = 'x'\n", "did you mean `name`?"),
+            ("decoys.files = ['x']", "in [decoys]"),
+            ("decoys.file = []", "did you mean `files`?"),
+        ] {
+            let message = parse(text).unwrap_err();
+            assert!(message.contains(complaint), "{text}: {message}");
+        }
     }
 
     #[test]

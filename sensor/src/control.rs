@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::door::{PATIENCE, REQUEST_MAX, socket_path};
 use crate::event::response::Response;
+use crate::intelligence::refresh::{INTELLIGENCE, Question};
 use crate::respond::asked::{APPROVE, ASKED, DENY};
 use crate::respond::journal::{REPORT, Taken};
 use crate::respond::outbox::Outbox;
@@ -206,6 +207,10 @@ impl Control {
             Request::Playbooks => serde_json::to_string(&self.responder.set().listings()),
             Request::Asked => serde_json::to_string(&self.responder.asked()),
             Request::Report(response) => Ok(taken(self.outbox.post(*response, None))),
+            Request::Intelligence(question) => match self.status.intelligence.get() {
+                Some(intelligence) => intelligence.answer(&question),
+                None => return Err("this sensor runs without detection".to_owned()),
+            },
             Request::Answer { id, yes } => {
                 let answered = self.responder.answer(id, yes);
                 answered.map_err(|error| error.to_string())?;
@@ -227,6 +232,8 @@ pub enum Request {
     Playbooks,
     /// What waits for a yes.
     Asked,
+    /// Which lists are in use, or what is on them.
+    Intelligence(Question),
     /// Yes or no to that.
     Answer {
         /// The number of the question.
@@ -250,6 +257,7 @@ impl Request {
             (REPORT, text) => serde_json::from_str(text)
                 .map(|response: Response| Self::Report(Box::new(response.bounded())))
                 .map_err(|error| format!("this is no response: {error}")),
+            (INTELLIGENCE, rest) => Question::parse(rest).map(Self::Intelligence),
             (APPROVE | DENY, number) => number
                 .parse()
                 .map(|id| Self::Answer {
@@ -259,7 +267,7 @@ impl Request {
                 .map_err(|_| format!("{:?} is no number of a question", shortened(number))),
             _ => Err(format!(
                 "unknown request {:?}; there are status, {REPORT}, {PLAYBOOKS}, {ASKED}, \
-                 {APPROVE} and {DENY}",
+                 {APPROVE}, {DENY} and {INTELLIGENCE}",
                 shortened(word)
             )),
         }
@@ -286,6 +294,8 @@ mod tests {
         for (line, says) in [
             ("", "unknown request"),
             ("status now", "unknown request"),
+            ("intelligence dance", "no question"),
+            ("intelligence check nothing", "neither an address"),
             ("approve", "no number"),
             ("deny -1", "no number"),
             ("approve 4294967296", "no number"),

@@ -2,8 +2,9 @@
 //! binary only calls [`cli::main`].
 //!
 //! Data flows one way, and a room imports only rooms to its left:
-//! `probe` → `event` → `track` → `detect` → `respond` → `export`, and `content` beside `track`;
-//! `engine` joins `track`, `detect` and `export`, `pipeline` and `replay` feed it, `cli` starts them.
+//! `probe` → `event` → `track` → `detect` → `respond` → `export`, `content` and `intelligence`
+//! beside `track`; `engine` joins `track`, `detect` and `export`, `pipeline` and `replay` feed it, `cli`
+//! starts them.
 
 pub mod cgroup;
 pub mod cli;
@@ -11,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod content;
 pub mod control;
+pub mod decoy;
 pub mod detached;
 pub mod detect;
 pub mod door;
@@ -19,6 +21,7 @@ pub mod engine;
 pub mod event;
 pub mod export;
 pub mod glance;
+pub mod intelligence;
 #[cfg(test)]
 mod page;
 pub mod pipeline;

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
 
+use crate::decoy;
 use crate::detect::{Detector, sigma};
 use crate::engine::{Delivery, Engine, Reaction};
 use crate::event::file::{AccessKind, Name, Source};
 use crate::event::health::{Change, Health, Lost, UNKNOWN_KIND, Verdict};
 use crate::event::process::Process;
-use crate::event::response::{Origin, Outcome, Response};
+use crate::event::response::{Origin, Outcome, Response, Verb};
 use crate::event::{Action, Event, Stamp};
 use crate::export::writer::{Writer, Written};
 use crate::priority;
@@ -54,6 +55,8 @@ pub enum Renewal {
     Prevention(Vec<prevention::Rule>, Spared),
     /// Sigma rules.
     Sigma(Box<sigma::Engine>),
+    /// Decoy files.
+    Decoys(decoy::Decoys),
 }
 
 /// The pipeline.
@@ -237,6 +240,7 @@ impl<W: Write> Pipeline<W> {
         self.status.responses.count(response.outcome);
         if let (Some(process), Some(detector)) = (&about, &mut self.engine.detector)
             && (response.origin, response.outcome) == (Origin::Playbook, Outcome::Done)
+            && response.verb == Verb::Kill
         {
             detector.answered(process.key);
         }
@@ -295,6 +299,11 @@ impl<W: Write> Pipeline<W> {
                 tracing::info!(rules = rules.len(), "the rules are those on disk now");
                 if let Some(detector) = &mut self.engine.detector {
                     detector.set_rules(rules);
+                }
+            }
+            Renewal::Decoys(decoys) => {
+                if let Some(detector) = &mut self.engine.detector {
+                    detector.watch_decoys(&decoys, None);
                 }
             }
         }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::content::scanner::{Counters, Counts};
 use crate::event::health::Verdict;
+use crate::intelligence::Intelligence;
 use crate::probe::account::{Account, KernelSide, UserSide};
 use crate::probe::load::Served;
 use crate::probe::programs::{Programs, Runs};
@@ -74,6 +75,10 @@ pub struct Status {
     pub responses: Arc<outbox::Counters>,
     /// The account of scanned files, where files are scanned.
     pub content: OnceLock<Arc<Counters>>,
+    /// Lists of what is hostile, where there is detection.
+    pub intelligence: OnceLock<Intelligence>,
+    /// Decoy ports that could not be opened, and why.
+    pub closed_decoys: OnceLock<Vec<String>>,
     /// Nobody reads the output any more.
     pub output_closed: AtomicBool,
 }
@@ -129,6 +134,8 @@ impl Status {
             alerts: AtomicU64::new(0),
             responses: Arc::default(),
             content: OnceLock::new(),
+            intelligence: OnceLock::new(),
+            closed_decoys: OnceLock::new(),
             output_closed: AtomicBool::new(false),
         }
     }
@@ -154,11 +161,16 @@ impl Status {
         } else if served < self.services.len()
             || account.lost() + account.malformed + account.unwritten > 0
             || !account.skipped.is_empty()
+            || !self.closed_decoys().is_empty()
         {
             Verdict::Degraded
         } else {
             Verdict::Healthy
         }
+    }
+
+    fn closed_decoys(&self) -> &[String] {
+        self.closed_decoys.get().map_or(&[], Vec::as_slice)
     }
 
     /// One sentence on what is served how.
@@ -186,6 +198,10 @@ impl Status {
         }
         if !unseen.is_empty() {
             text.push_str(&format!("; not seen: {unseen}"));
+        }
+        if !self.closed_decoys().is_empty() {
+            let closed = self.closed_decoys().join(", ");
+            text.push_str(&format!("; decoy ports that are not open: {closed}"));
         }
         text
     }

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod bpf;
+mod guard;
 mod load;
 mod machine;
 mod memory;
@@ -32,7 +33,7 @@ use crate::{artifacts, build, exec, setup};
 /// `cargo xtask bench`
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only this part; may be repeated [default: all but memory]
+    /// Only this part; may be repeated [default: all but memory and guard]
     #[arg(long, value_name = "NAME")]
     only: Vec<Part>,
     /// How many times each workload runs without and with the sensor [default: 7, or 1 with
@@ -89,6 +90,8 @@ enum Part {
     Idle,
     /// 100,000 processes at once and ten million events
     Memory,
+    /// The firewall with up to a million entries, beside xdp-filter and nftables
+    Guard,
 }
 
 /// What every part needs.
@@ -115,13 +118,40 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         "the sensor needs root, and so does measuring it; run this as root"
     );
     ensure!(args.pairs != Some(0), "--pairs 0 measures nothing");
-    let bench = Bench::prepare(workspace, args)?;
     let started = Instant::now();
     let mut results = Map::new();
     let remark = machine::describe()?;
     println!("bench: {}", machine::remark(&remark));
     results.insert("machine".to_owned(), remark);
+    if args.needs_sensor() {
+        sensor_parts(workspace, args, &mut results)?;
+    }
+    if args.wants(Part::Guard) {
+        setup::quietly(workspace)?;
+        setup::host_mounts();
+        results.insert(Part::Guard.name(), guard::run(workspace)?);
+    }
+    let remark = machine::describe()?;
+    println!(
+        "\nbench: {} s; {}",
+        started.elapsed().as_secs(),
+        machine::remark(&remark)
+    );
+    if let Some(file) = &args.json {
+        let text = serde_json::to_string_pretty(&json!(results))?;
+        fs::write(file, text + "\n").with_context(|| format!("cannot write {}", file.display()))?;
+        println!("bench: wrote {}", file.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
+/// All parts that measure what the sensor costs.
+fn sensor_parts(
+    workspace: &Workspace,
+    args: &Args,
+    results: &mut Map<String, Value>,
+) -> Result<()> {
+    let bench = Bench::prepare(workspace, args)?;
     let ratios = pairs::run(&bench, |part| args.wants(part))?;
     let medians = ratios.medians();
     results.insert("workloads".to_owned(), ratios.to_json());
@@ -144,23 +174,18 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         let peers = peers::run(workspace, &bench, &medians, |part| args.wants(part))?;
         results.insert("peers".to_owned(), peers);
     }
-    let remark = machine::describe()?;
-    println!(
-        "\nbench: {} s; {}",
-        started.elapsed().as_secs(),
-        machine::remark(&remark)
-    );
-    if let Some(file) = &args.json {
-        let text = serde_json::to_string_pretty(&json!(results))?;
-        fs::write(file, text + "\n").with_context(|| format!("cannot write {}", file.display()))?;
-        println!("bench: wrote {}", file.display());
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 impl Args {
     fn wants(&self, part: Part) -> bool {
-        self.only.contains(&part) || (self.only.is_empty() && part != Part::Memory)
+        let is_long = matches!(part, Part::Memory | Part::Guard);
+        self.only.contains(&part) || (self.only.is_empty() && !is_long)
+    }
+
+    /// Whether anything is asked for that the sensor and a load have to be built for.
+    fn needs_sensor(&self) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| *part != Part::Guard)
     }
 
     /// The same request for the xtask in a test machine.

@@ -342,6 +342,7 @@ pub fn v6(words: [u32; 4]) -> Who6 {
         protocol: 0,
         reserved: 0,
         address,
+        reserved_tail: [0; 4],
     }
 }
 
@@ -357,5 +358,6 @@ pub fn v6_of_halves(halves: [u64; 2]) -> Who6 {
         protocol: 0,
         reserved: 0,
         address,
+        reserved_tail: [0; 4],
     }
 }

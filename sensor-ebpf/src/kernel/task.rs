@@ -202,6 +202,25 @@ fn identify_through<M: Memory>(task: Address, subject: &mut Subject) {
     subject.cgroup_id = M::read(M::follow(cgroup, fact!(cgroup_kn)), fact!(kernfs_id));
 }
 
+/// Id of the control group at this level above a task's (the root is level 0) or of its own; 0
+/// when that is not as deep. There is a helper for it, for tracing programs only from 5.12 on.
+#[inline(always)]
+pub fn ancestor_group(task: Address, level: u32) -> u64 {
+    let group = follow(follow(task, fact!(task_cgroups)), fact!(css_set_dfl_cgrp));
+    if read::<u32>(group, fact!(cgroup_level)) < level {
+        return 0;
+    }
+    let place = level * size_of::<u64>() as u32;
+    if fact!(cgroup_ancestor_ids) != MISSING {
+        return read(group, fact!(cgroup_ancestor_ids) + place);
+    }
+    if fact!(cgroup_ancestors) == MISSING {
+        return 0;
+    }
+    let ancestor = follow(group, fact!(cgroup_ancestors) + place);
+    read(follow(ancestor, fact!(cgroup_kn)), fact!(kernfs_id))
+}
+
 /// The `struct upid` of a task in the innermost of its pid namespaces: `numbers[level]`.
 #[inline(always)]
 fn innermost_pid(task: Address) -> Address {

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{Failure, NO, OK};
 use crate::drill::master::Master;
-use crate::drill::{DRILLS, Drill, find, implant, own_network};
+use crate::drill::{DRILLS, Drill, decoys, find, implant, own_network};
 use crate::export::pretty::Style;
 
 /// How long the sensor may take to start.
@@ -84,11 +84,13 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         return Ok(OK);
     }
     let drills = chosen(&arguments.names)?;
-    let mut watcher = Watcher::start("alert", arguments.no_trampolines, |_| Ok(None))
-        .map_err(Failure::refused)?;
+    // The sensor goes along, so that its decoy port is where the implants are.
     if let Err(error) = own_network() {
         tracing::info!(%error, "drills use the loopback device everybody has");
     }
+    let configure = |runtime: &Path| Ok(Some(decoys::configure(runtime)?));
+    let mut watcher =
+        Watcher::start("alert", arguments.no_trampolines, configure).map_err(Failure::refused)?;
     let mut unseen = 0;
     let mut latencies = Vec::new();
     for drill in drills
@@ -169,6 +171,8 @@ fn hold(drill: &'static Drill, watcher: &mut Watcher) -> anyhow::Result<Outcome>
     if drill.planted {
         std::fs::remove_file(&program)?;
     }
+    // Who calls a decoy port is only known by address.
+    let pid = (drill.rule != decoys::PORT_RULE).then_some(pid);
     let alert = watcher.alert(drill.rule, pid);
     Ok(Outcome {
         drill,
@@ -248,9 +252,9 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// The alert of a drill whose implant had this pid.
-    fn alert(&mut self, rule: &str, pid: u32) -> Option<Value> {
-        let mark = format!("[{pid}]");
+    /// The alert of a drill whose implant had this pid, where that can be known.
+    fn alert(&mut self, rule: &str, pid: Option<u32>) -> Option<Value> {
+        let mark = pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
         self.wait(ALERT, |event| {
             text(event, "event.kind") == "alert"
                 && text(event, "rule.id").starts_with(rule)
@@ -282,6 +286,7 @@ impl Watcher {
         unsafe { libc::kill(self.sensor.id().cast_signed(), libc::SIGTERM) };
         let _ = self.sensor.wait();
         let _ = std::fs::remove_dir_all(&self.runtime);
+        let _ = std::fs::remove_file(decoys::file(std::process::id()));
     }
 }
 

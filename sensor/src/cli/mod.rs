@@ -8,6 +8,7 @@ pub mod block;
 pub mod blocks;
 pub mod doctor;
 pub mod drill;
+pub mod intelligence;
 pub mod isolate;
 #[cfg(test)]
 mod lockout;
@@ -49,6 +50,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Ask the running sensor how it is.
     Status(status::Arguments),
+    /// Say which lists of hostile addresses, names and files are in use, and what is on them.
+    Intelligence(intelligence::Arguments),
     /// Cut addresses and networks off, both ways, in the kernel, whether or not a sensor runs.
     Block(block::Enter),
     /// Take blocks back.
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Drill(arguments) => drill::run(&arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Intelligence(arguments) => intelligence::run(&arguments),
         Command::Block(arguments) => block::block(&arguments),
         Command::Unblock(arguments) => block::unblock(&arguments),
         Command::Allow(arguments) => block::allow(&arguments),

@@ -1,6 +1,9 @@
 //! `sensor run`: attaches the programs, starts the threads, waits for a reason to stop, and
 //! takes everything down again in the order that loses nothing.
 
+mod lay_out;
+mod reload;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -12,7 +15,6 @@ use aya::maps::{Array, PerCpuArray, RingBuf};
 
 use super::{Failure, OK};
 use crate::config::Config;
-use crate::content::scanner::Renewer;
 use crate::control::{Control, Instance};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
@@ -20,7 +22,7 @@ use crate::event::alert::ALERT;
 use crate::export::json;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Schema, Writer};
-use crate::pipeline::{Pipeline, Renewal};
+use crate::pipeline::Pipeline;
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::filters::Filters;
 use crate::probe::load::{self, Loaded, Sizes, Trampolines};
@@ -34,10 +36,11 @@ use crate::respond::firewall::Firewall;
 use crate::respond::hands::Hands;
 use crate::respond::journal::Left;
 use crate::respond::outbox::outbox;
-use crate::respond::responder::{Handle, Responder};
+use crate::respond::responder::Responder;
 use crate::state::Keeper;
 use crate::status::Status;
 use crate::track::Tracker;
+use reload::Reload;
 
 /// How long an event may take to be written once the sensor is told to stop.
 const LAST_WRITE: Duration = Duration::from_secs(5);
@@ -180,7 +183,11 @@ fn watch(
     instance: Instance,
     mut loaded: Loaded,
 ) -> anyhow::Result<u8> {
-    let filters = Filters::new(&mut loaded.ebpf, config.files.rules()?)?;
+    if config.detection {
+        // Before the files are watched, which goes by what is there.
+        lay_out::make_decoys(&config.decoys()?);
+    }
+    let filters = Filters::new(&mut loaded.ebpf, config.file_rules()?)?;
     let (prevented, spared) = config.respond.prevention()?;
     let prevention = Prevention::new(&mut loaded.ebpf, prevented, spared)?;
     let mut take = |name| {
@@ -231,6 +238,12 @@ fn watch(
     inbox.earlier = earlier(&config.state_directory);
     let playbooks = config.respond.playbooks()?;
     let responder = Responder::start(playbooks, hands(config)?, outbox.clone())?;
+    let intelligence = detector
+        .as_mut()
+        .and_then(|detector| lay_out::intelligence(config, detector, &status, &outbox));
+    if let Some(detector) = &mut detector {
+        lay_out::decoys(config, detector, &status)?;
+    }
     let pipeline = Pipeline::new(
         consumer,
         random(),
@@ -257,6 +270,7 @@ fn watch(
         path: reload,
         renew,
         content,
+        intelligence,
         kinds,
         responder: responder.handle(),
         pipeline: pipeline.thread().clone(),
@@ -367,69 +381,6 @@ fn keeper(directory: &Path) -> Option<Keeper> {
         Err(error) => {
             tracing::warn!(directory = %directory.display(), %error, "nothing can be remembered across starts; choose another --state-directory");
             None
-        }
-    }
-}
-
-/// What SIGHUP does: the configuration is read again, and its file filters, rules and playbooks take the
-/// place of those in force, while the programs run on. The rest of it needs a new start.
-struct Reload {
-    path: Option<PathBuf>,
-    renew: mpsc::Sender<Renewal>,
-    content: Option<Renewer>,
-    kinds: Kinds,
-    responder: Handle,
-    pipeline: thread::Thread,
-}
-
-impl Reload {
-    /// A file that means nothing changes nothing.
-    fn now(&self) {
-        let Some(path) = &self.path else {
-            return tracing::warn!("SIGHUP, but there is no --config to read again");
-        };
-        let config = Config::load(path).and_then(|config| {
-            let files = config.files.rules()?;
-            let playbooks = config.respond.playbooks()?;
-            let prevention = config.respond.prevention()?;
-            Ok((config, files, playbooks, prevention))
-        });
-        match config {
-            // It can only fail when the pipeline has ended, and then all of this ends.
-            Ok((config, files, playbooks, (prevented, spared))) => {
-                self.responder.renew(playbooks);
-                drop(self.renew.send(Renewal::Prevention(prevented, spared)));
-                drop(self.renew.send(Renewal::Filters(files)));
-                if config.detection {
-                    self.renew_rules(&config);
-                    self.renew_content(&config);
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "the configuration is not usable; the old one stays in force")
-            }
-        }
-        self.pipeline.unpark();
-    }
-
-    /// The scanner takes them once they are compiled, or says why not.
-    fn renew_content(&self, config: &Config) {
-        match &self.content {
-            Some(renewer) if config.content.enabled => renewer.renew(config.content.settings()),
-            None if !config.content.enabled => {}
-            _ => tracing::warn!("content.enabled takes a new start of the sensor to change"),
-        }
-    }
-
-    /// All of them or none: a set with a broken rule leaves the old one in force.
-    fn renew_rules(&self, config: &Config) {
-        let rules = &config.rules;
-        let (engine, problems) = Engine::load(&rules.directories, rules.builtin, &self.kinds);
-        for problem in &problems {
-            tracing::error!(%problem, "a rule cannot be used; the old rules stay in force");
-        }
-        if problems.is_empty() {
-            drop(self.renew.send(Renewal::Sigma(Box::new(engine))));
         }
     }
 }

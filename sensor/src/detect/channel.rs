@@ -194,6 +194,7 @@ fn finding(
         file: None,
         evidence: vec![event.id],
         content: None,
+        indicator: None,
         about: Box::new(process.clone()),
     }
 }

@@ -263,6 +263,7 @@ impl Loop {
                 .and_then(|program| Look::at(program).script())
                 .map(Into::into),
             content: None,
+            indicator: None,
             evidence,
             about: self.holder.clone(),
         })

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::confidence;
 use super::finding::{Builtin, Cause, Finding};
+use super::late::Late;
 use super::webshell::is_of_web;
 use crate::content::scanner::{
     Answer, Counters, Job, Renewer, Scanner, Settings, Target, is_foreign,
@@ -25,7 +26,7 @@ use crate::content::scanner::{
 use crate::content::{Found, Unscanned};
 use crate::event::alert::{Content, Severity};
 use crate::event::process::{Exec, Process};
-use crate::event::{Action, Event, Stamp, attack};
+use crate::event::{Action, Event, attack};
 use crate::track::Tracker;
 use crate::track::services::{given_content, is_script};
 
@@ -45,17 +46,6 @@ pub struct Contents {
     scanner: Scanner,
     /// Of the sensor's own program, which has the rules in it.
     own_inode: Option<u64>,
-}
-
-/// Something found in a file some time after the event that led there.
-#[derive(Debug)]
-pub struct Late {
-    /// When that event was.
-    pub time: Stamp,
-    /// On which CPU.
-    pub cpu: u32,
-    /// What was found.
-    pub finding: Finding,
 }
 
 impl Contents {
@@ -194,6 +184,7 @@ fn finding(answer: Answer) -> Option<Finding> {
         peer: None,
         file: Some(job.path),
         content,
+        indicator: None,
         evidence: vec![job.event],
         about: job.about,
     })

@@ -112,6 +112,7 @@ fn finding(event: &Event, process: &Process, shell: &str, decoder: &str) -> Find
         file: None,
         evidence: vec![event.id],
         content: None,
+        indicator: None,
         about: Box::new(process.clone()),
     }
 }

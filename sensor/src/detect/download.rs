@@ -323,6 +323,7 @@ impl Fetched {
             file: Some(self.path.clone()),
             evidence,
             content: None,
+            indicator: None,
             about: Box::new(process.clone()),
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::event::EventId;
-use crate::event::alert::{Content, Peer, Rule, Ruleset, Severity};
+use crate::event::alert::{Content, Indicator, Peer, Rule, Ruleset, Severity};
 use crate::event::attack::{Tactic, Technique};
 use crate::event::process::Process;
 
@@ -74,6 +74,8 @@ pub struct Finding {
     pub file: Option<Box<str>>,
     /// What was found in that file.
     pub content: Option<Box<Content>>,
+    /// What a list says of it.
+    pub indicator: Option<Box<Indicator>>,
     /// Events it rests on.
     pub evidence: Vec<EventId>,
     /// The process it is about.

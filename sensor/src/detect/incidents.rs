@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Raised;
+use super::decoys;
 use super::finding::{Cause, Finding};
 use super::story;
 use crate::event::alert::{Alert, Rule};
@@ -60,6 +61,11 @@ fn delivered(mut evidence: Vec<EventId>) -> Vec<EventId> {
     evidence
 }
 
+/// Whether what was found is about who called, and the process only had the port open.
+fn is_of_visitor(cause: &Cause) -> bool {
+    matches!(cause, Cause::Rule(rule) if *rule.id == *decoys::PORT.id)
+}
+
 /// All incidents.
 #[derive(Debug, Default)]
 pub struct Incidents {
@@ -75,10 +81,15 @@ impl Incidents {
         let peer = finding.peer.map(|peer| peer.endpoint.address);
         // A peer on this machine may be anybody.
         let peer = peer.filter(|address| !address.is_loopback());
-        let incident = self
-            .find(key, peer, host)
-            .unwrap_or_else(|| host.entity(key).into());
-        self.processes.add(key, &incident);
+        let incident = if is_of_visitor(&finding.cause) {
+            self.of_visitor(peer, key, host)
+        } else {
+            let incident = self
+                .find(key, peer, host)
+                .unwrap_or_else(|| host.entity(key).into());
+            self.processes.add(key, &incident);
+            incident
+        };
         if let Some(peer) = peer {
             self.peers.add(peer, &incident);
         }
@@ -102,6 +113,7 @@ impl Incidents {
             peer: finding.peer,
             file: finding.file,
             content: finding.content,
+            indicator: finding.indicator,
             evidence: delivered(finding.evidence),
             incident: Some(incident),
             repeats,
@@ -111,6 +123,16 @@ impl Incidents {
             alert,
             about: finding.about,
         }
+    }
+
+    /// The incident of somebody who touches what the sensor itself has open: it is only his, not
+    /// the sensor's.
+    fn of_visitor(&self, from: Option<IpAddr>, own: ProcessKey, host: &Tracker) -> Arc<str> {
+        let known = from.and_then(|address| self.peers.get(address)).cloned();
+        known.unwrap_or_else(|| {
+            let from = from.map_or_else(|| "here".to_owned(), |address| address.to_string());
+            format!("{}-{from}", host.entity(own)).into()
+        })
     }
 
     /// A process belongs to the incident of another, if that is in one.

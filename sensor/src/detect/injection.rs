@@ -103,6 +103,7 @@ impl Injections {
             file: None,
             evidence: vec![event.id],
             content: None,
+            indicator: None,
             about: Box::new(process.clone()),
         });
     }

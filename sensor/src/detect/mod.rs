@@ -7,11 +7,14 @@ mod channel;
 mod command_loop;
 mod content;
 mod decoded;
+mod decoys;
 mod download;
 mod finding;
 mod identity;
 mod incidents;
+mod indicators;
 mod injection;
+mod late;
 mod pivot;
 mod prevented;
 mod program;
@@ -28,9 +31,11 @@ use std::io;
 use std::sync::Arc;
 
 use crate::content::scanner::{Counters, Renewer, Settings};
+use crate::decoy::{self, ports::Ports};
 use crate::event::alert::{Alert, Severity};
-use crate::event::process::{Process, ProcessKey};
+use crate::event::process::{Process, ProcessKey, Program};
 use crate::event::{Action, Event, Stamp};
+use crate::intelligence::shared::Reader;
 use crate::state::Memory;
 use crate::track::Tracker;
 
@@ -38,10 +43,13 @@ use channel::Channels;
 use command_loop::CommandLoops;
 use content::Contents;
 use decoded::Decoded;
+use decoys::Decoys;
 use download::Downloads;
 use finding::{Cause, Finding};
 use incidents::Incidents;
+use indicators::Indicators;
 use injection::Injections;
+use late::Late;
 use pivot::Pivots;
 use remote_shell::RemoteShells;
 use repeats::Repeats;
@@ -75,6 +83,8 @@ pub struct Detector {
     pivots: Pivots,
     channels: Channels,
     contents: Option<Contents>,
+    indicators: Option<Indicators>,
+    decoys: Option<Decoys>,
     reported: Reported,
     repeats: Repeats,
     incidents: Incidents,
@@ -146,8 +156,15 @@ impl Detector {
         for (key, of) in self.webshells.same_story() {
             self.incidents.join(key, of);
         }
+        self.found.retain(|finding| !is_our_own(&finding.about));
         if let Some(contents) = &mut self.contents {
             contents.observe(event, host);
+        }
+        if let Some(indicators) = &mut self.indicators {
+            indicators.observe(event, host, &mut self.found);
+        }
+        if let Some(decoys) = &mut self.decoys {
+            decoys.observe(event, &mut self.found);
         }
         if !is_our_helper(event) {
             self.try_rules(event);
@@ -192,6 +209,9 @@ impl Detector {
         if let Some(contents) = &self.contents {
             contents.wakes_this_thread();
         }
+        if let Some(decoys) = &self.decoys {
+            decoys.wakes_this_thread();
+        }
     }
 
     /// Whether there may be more for [`Detector::late`].
@@ -203,13 +223,33 @@ impl Detector {
     /// What follows from an event only some time after it: when it was, and on which CPU.
     pub fn late(&mut self, host: &Tracker) -> Vec<(Stamp, u32, Raised)> {
         let mut raised = Vec::new();
-        while let Some(late) = self.contents.as_mut().and_then(Contents::late) {
+        while let Some(late) = self.next_late() {
             if let Some(repeats) = self.repeats.say(&late.finding, late.time.boot_ns) {
                 let alert = self.incidents.raise(late.finding, repeats, host);
                 raised.push((late.time, late.cpu, alert));
             }
         }
         raised
+    }
+
+    fn next_late(&mut self) -> Option<Late> {
+        let contents = self.contents.as_mut().and_then(Contents::late);
+        contents
+            .or_else(|| self.indicators.as_mut().and_then(Indicators::late))
+            .or_else(|| self.decoys.as_mut().and_then(Decoys::late))
+    }
+
+    /// Looks for what these lists call hostile from now on.
+    pub fn look_for(&mut self, lists: Reader) {
+        self.indicators = Some(Indicators::of(lists));
+    }
+
+    /// Watches over decoys from now on; those of before that are ports stay open.
+    pub fn watch_decoys(&mut self, settings: &decoy::Decoys, ports: Option<Ports>) {
+        match (&mut self.decoys, ports) {
+            (Some(decoys), None) => decoys.renew(settings),
+            (_, ports) => self.decoys = Some(Decoys::of(settings, ports)),
+        }
     }
 
     /// Takes these rules from now on, in the place of those before.
@@ -237,15 +277,15 @@ impl Detector {
                 peer,
                 file: file.clone(),
                 content: None,
+                indicator: None,
                 evidence: evidence.clone(),
                 about: Box::new(process.clone()),
             });
         }
     }
 
-    /// A playbook has done something about a process: when what it did happens again, also with
-    /// another process, it is told again and not taken for the same story, so that it is answered
-    /// again.
+    /// A playbook has ended a process: when what that did happens again, with another process, it
+    /// is told again and not taken for the same story, so that it is answered again.
     pub fn answered(&mut self, process: ProcessKey) {
         self.reported.forget(process);
         self.repeats.forget(process);
@@ -262,6 +302,19 @@ impl Detector {
     pub const fn forgotten(&self) -> u64 {
         self.remote_shells.forgotten() + self.command_loops.forgotten()
     }
+}
+
+/// Whether a process is the sensor itself, or its helper that looks into files. With decoy ports
+/// open, who calls them is connected to both as if they served somebody.
+fn is_our_own(process: &Process) -> bool {
+    let own = std::process::id();
+    let parent = process.parent.as_ref();
+    process.key.pid == own
+        || parent.is_some_and(|parent| {
+            let program = process.program.as_deref();
+            let is_same = |program: &Program| program.executable == parent.program.executable;
+            parent.key.pid == own && program.is_some_and(is_same)
+        })
 }
 
 /// Whether the sensor itself starts a process: that of the content scanner, by a way that would

@@ -148,6 +148,7 @@ fn finding(
         file: None,
         evidence: outside.event.into_iter().chain([event.id]).collect(),
         content: None,
+        indicator: None,
         about: Box::new(process.clone()),
     }
 }

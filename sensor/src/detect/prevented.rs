@@ -49,6 +49,7 @@ pub fn observe(event: &Event, found: &mut Vec<Finding>) {
         }),
         file: Some(response.target.clone()),
         content: None,
+        indicator: None,
         evidence: vec![event.id],
         about: Box::new(process.clone()),
     });

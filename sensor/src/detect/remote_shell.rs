@@ -431,6 +431,7 @@ fn finding(
         }),
         file: None,
         content: None,
+        indicator: None,
         evidence,
         about: suspect.process.clone(),
     }

@@ -82,7 +82,7 @@ impl Repeats {
 }
 
 /// The same rule, about the same program of the same user, started by the same program, with the
-/// same directory and peer.
+/// same directory, peer and indicator.
 fn key(rule: &str, finding: &Finding) -> u64 {
     let about = &finding.about;
     let mut hasher = DefaultHasher::new();
@@ -104,5 +104,9 @@ fn key(rule: &str, finding: &Finding) -> u64 {
     directory.map(|(directory, _)| directory).hash(&mut hasher);
     let peer = finding.peer.map(|peer| peer.endpoint.address);
     peer.hash(&mut hasher);
+    let indicator = finding.indicator.as_ref();
+    indicator
+        .map(|indicator| &indicator.value)
+        .hash(&mut hasher);
     hasher.finish()
 }

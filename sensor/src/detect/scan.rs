@@ -182,6 +182,7 @@ fn finding(
         file: None,
         evidence: first.into_iter().chain([event.id]).collect(),
         content: None,
+        indicator: None,
         about: Box::new(process.clone()),
     }
 }

@@ -18,7 +18,7 @@ const ON_ANY_ALERT: &str = "title: Any Alert\nid: any\nlevel: medium\n\
     logsource: {product: linux, service: sensor}\n\
     detection: {selection: {event.dataset: alert}, condition: selection}\n";
 
-fn alerts(rules: &[&str]) -> Vec<String> {
+fn detector(rules: &[&str]) -> Detector {
     let mut sources = Sources::default();
     for (number, text) in rules.iter().enumerate() {
         sources.add_text(Path::new(&format!("{number}.yml")), text);
@@ -27,8 +27,17 @@ fn alerts(rules: &[&str]) -> Vec<String> {
     assert_eq!(problems, []);
     let mut detector = Detector::replaying();
     detector.set_rules(Box::new(engine));
+    detector
+}
+
+fn alerts(rules: &[&str]) -> Vec<String> {
+    execute_miner(&mut detector(rules), 7)
+}
+
+/// The rules that find something in it.
+fn execute_miner(detector: &mut Detector, pid: u32) -> Vec<String> {
     let process = made_up::process(ProcessKey {
-        pid: 7,
+        pid,
         start_ticks: 7,
     });
     let exec = made_up::exec(made_up::program(&["/tmp/miner"]));
@@ -57,4 +66,17 @@ fn a_rule_about_alerts_does_not_find_its_own_or_those_of_its_kind() {
         alerts(&[ON_EXEC, ON_ANY_ALERT, ON_THAT_ALERT]),
         ["about-miner", "any", "miner"]
     );
+}
+
+#[test]
+fn what_was_answered_is_told_again_when_it_happens_again() {
+    let mut detector = detector(&[ON_EXEC]);
+    assert_eq!(execute_miner(&mut detector, 7), ["miner"]);
+    assert_eq!(execute_miner(&mut detector, 8), [""; 0]);
+    detector.answered(ProcessKey {
+        pid: 7,
+        start_ticks: 7,
+    });
+    assert_eq!(execute_miner(&mut detector, 9), ["miner"]);
+    assert_eq!(execute_miner(&mut detector, 10), [""; 0]);
 }

@@ -4,6 +4,7 @@
 //! Nothing leaves the machine and nothing is left behind.
 
 pub mod alone;
+pub mod decoys;
 pub mod implant;
 pub mod master;
 pub(crate) mod net;
@@ -200,6 +201,24 @@ pub const DRILLS: &[Drill] = &[
         rounds: 0,
         planted: false,
         act: alone::dns_channel,
+    },
+    Drill {
+        name: "decoy-file",
+        what: "a process reads a file that was laid out as a decoy",
+        rule: "decoy-file",
+        line: Line::Silent,
+        rounds: 0,
+        planted: false,
+        act: decoys::read,
+    },
+    Drill {
+        name: "decoy-port",
+        what: "a process calls a port that was opened as a decoy",
+        rule: decoys::PORT_RULE,
+        line: Line::Silent,
+        rounds: 0,
+        planted: false,
+        act: decoys::call,
     },
 ];
 

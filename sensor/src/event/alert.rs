@@ -3,10 +3,11 @@
 //! that decided it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::attack::{Tactic, Technique};
-use super::field::{Field, Fields};
+use super::field::{Field, Fields, Value};
 use super::network::Direction;
 use super::{Endpoint, EventId, Label};
 
@@ -135,6 +136,63 @@ pub struct Content {
     pub scanned: u64,
 }
 
+/// What a list of hostile things says of something that was met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Indicator {
+    /// ECS `threat.indicator.type`: `ipv4-addr`, `ipv6-addr`, `domain-name`, `file`.
+    pub kind: &'static str,
+    /// As the list has it: an address, network, name or hash.
+    pub value: Box<str>,
+    /// The address it is, when it is a single one.
+    pub address: Option<IpAddr>,
+    /// Name of the list.
+    pub list: Arc<str>,
+    /// What the list calls the threat; empty when it does not say.
+    pub title: Arc<str>,
+    /// Its id in the list; empty when it has none.
+    pub id: Box<str>,
+    /// How sure the list is, in percent.
+    pub confidence: u8,
+    /// Until when it holds, in nanoseconds since the epoch.
+    pub until_wall_ns: u64,
+}
+
+impl Indicator {
+    fn put<'a>(&'a self, fields: &mut Fields<'a>) {
+        let some = |text: &'a str| Some(text).filter(|text| !text.is_empty());
+        // On the scale that STIX 2.1 (appendix A) makes of numbers.
+        let confidence = match self.confidence {
+            0 => "None",
+            1..=29 => "Low",
+            30..=69 => "Medium",
+            _ => "High",
+        };
+        fields.put(Field::ThreatFeedName, &*self.list);
+        fields.put(Field::ThreatIndicatorType, self.kind);
+        fields.put(Field::ThreatIndicatorName, &*self.value);
+        fields.put_some(Field::ThreatIndicatorIp, self.address);
+        fields.put_some(Field::ThreatIndicatorDescription, some(&self.title));
+        fields.put_list(Field::ThreatIndicatorId, some(&self.id));
+        fields.put(Field::ThreatIndicatorConfidence, confidence);
+        fields.put(Field::SensorIndicatorConfidence, u64::from(self.confidence));
+        fields.put(Field::SensorIndicatorUntil, Value::Time(self.until_wall_ns));
+    }
+}
+
+impl fmt::Display for Indicator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} by {}, {} % sure",
+            self.value, self.list, self.confidence
+        )?;
+        if self.title.is_empty() {
+            return Ok(());
+        }
+        write!(f, ": {}", self.title)
+    }
+}
+
 /// Something that needs attention.
 #[derive(Clone, Debug)]
 pub struct Alert {
@@ -156,6 +214,8 @@ pub struct Alert {
     pub file: Option<Box<str>>,
     /// What was found in that file.
     pub content: Option<Box<Content>>,
+    /// What a list says of it.
+    pub indicator: Option<Box<Indicator>>,
     /// Events it rests on.
     pub evidence: Vec<EventId>,
     /// Alerts of one intrusion share this.
@@ -199,6 +259,9 @@ impl Alert {
                 content.rules.iter().map(|name| &**name),
             );
             fields.put(Field::SensorContentScanned, content.scanned);
+        }
+        if let Some(indicator) = &self.indicator {
+            indicator.put(fields);
         }
         self.put_peer(fields);
     }

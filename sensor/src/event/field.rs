@@ -410,6 +410,8 @@ fields! {
     SensorFileTraits "sensor.file.traits" Keywords "What is telling about the file: `executable`, `setuid`, `deleted`, `tmpfs`, …";
     SensorHealthDetail "sensor.health.detail" Keyword "What changed, in words.";
     SensorHealthVerdict "sensor.health.verdict" Keyword "`healthy`, `degraded` or `blind`.";
+    SensorIndicatorConfidence "sensor.indicator.confidence" Long "How sure the list is of the indicator, in percent.";
+    SensorIndicatorUntil "sensor.indicator.until" Date "Until when the indicator holds.";
     SensorLineage "sensor.lineage" Keywords "On whose behalf the process works: `package_manager` (while it is at work), `web_service`, `database`, `scheduler`, `remote_login`.";
     SensorLostCount "sensor.lost.count" Long "How many events were lost.";
     SensorLostFrom "sensor.lost.from" Date "Begin of the time in which they were lost.";
@@ -521,7 +523,14 @@ fields! {
     SourceBytes "source.bytes" Long "Payload bytes from the side that connected.";
     SourceIp "source.ip" Ip "Address of the side that connected or sent; for a bind, the address bound to.";
     SourcePort "source.port" Long "Its port.";
+    ThreatFeedName "threat.feed.name" Keyword "List that names the indicator.";
     ThreatFramework "threat.framework" Keyword "Always `MITRE ATT&CK`.";
+    ThreatIndicatorConfidence "threat.indicator.confidence" Keyword "`None`, `Low`, `Medium` or `High`.";
+    ThreatIndicatorDescription "threat.indicator.description" Keyword "What the list calls the threat.";
+    ThreatIndicatorId "threat.indicator.id" Keywords "Id of the indicator in the list.";
+    ThreatIndicatorIp "threat.indicator.ip" Ip "The address that is listed.";
+    ThreatIndicatorName "threat.indicator.name" Keyword "The indicator as the list has it: an address, network, name or hash.";
+    ThreatIndicatorType "threat.indicator.type" Keyword "`ipv4-addr`, `ipv6-addr`, `domain-name` or `file`.";
     ThreatTacticId "threat.tactic.id" Keywords "Tactics.";
     ThreatTacticName "threat.tactic.name" Keywords "Their names.";
     ThreatTechniqueId "threat.technique.id" Keywords "Techniques.";

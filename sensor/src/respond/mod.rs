@@ -8,6 +8,7 @@ pub mod clock;
 pub mod firewall;
 pub mod hands;
 pub mod journal;
+pub mod lists;
 pub mod outbox;
 pub mod playbook;
 pub mod process;

@@ -72,3 +72,32 @@ impl Rehearsal {
         events
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::alert::Severity;
+    use crate::respond::playbook::tests::{alert, set};
+
+    #[test]
+    fn a_rehearsal_says_what_an_enforced_playbook_would_have_done() {
+        let set = set("when = { peer = 'any' }\nactions = ['block-peer', 'kill', 'quarantine']");
+        let mut rehearsal = Rehearsal::new(set, 0);
+        let events = rehearsal.rehearse(&alert(Severity::High, 7));
+        let said: Vec<_> = events
+            .iter()
+            .map(|event| match &event.action {
+                Action::Response(response) => (&*response.target, response.outcome),
+                _ => panic!("{event:?}"),
+            })
+            .collect();
+        assert_eq!(
+            said,
+            [
+                ("203.0.113.7", Outcome::DryRun),
+                ("pid 7", Outcome::DryRun),
+                ("", Outcome::Refused),
+            ]
+        );
+    }
+}

@@ -363,13 +363,15 @@ impl Work {
             return;
         };
         let until_wall_ns = wall_ns().saturating_add(nanoseconds(within));
-        for step in &steps {
+        let asks = |step: &Step| {
             let mut response = cause(&playbook, order).response(step.action.verb(), &*step.target);
             response.outcome = Outcome::Asked;
             response.detail = format!("waits for `sensor approve {id}`").into();
             response.until_wall_ns = Some(until_wall_ns);
-            self.report(response, order);
-        }
+            response
+        };
+        let responses: Vec<_> = steps.iter().map(asks).collect();
+        // Before anybody is told of it, because it may be answered at once.
         lock(&self.handle.asked).ask(Question {
             id,
             until_boot_ns: boot_ns().saturating_add(nanoseconds(within)),
@@ -378,6 +380,9 @@ impl Work {
             playbook,
             steps,
         });
+        for response in responses {
+            self.report(response, order);
+        }
     }
 
     fn close(&self, question: &Question, why: &str) {
@@ -422,3 +427,6 @@ pub(super) fn cause(playbook: &Playbook, order: &Order) -> Cause {
         reason: reason(&order.event).into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

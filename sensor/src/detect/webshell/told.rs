@@ -182,6 +182,7 @@ impl Told<'_> {
             }),
             file,
             content: None,
+            indicator: None,
             evidence,
             about: Box::new(self.process.clone()),
         }

@@ -20,6 +20,8 @@ use super::field::Field;
 use super::{Action, Event, EventId, Stamp};
 use row::{Row, Wall};
 
+pub use time::wall_ns;
+
 /// Why a line is not an event.
 #[derive(Debug, Error)]
 pub enum ParseError {

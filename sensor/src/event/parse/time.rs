@@ -5,7 +5,7 @@ const NS: u64 = 1_000_000_000;
 
 /// Nanoseconds since the epoch of `YYYY-MM-DDTHH:MM:SS[.fraction]Z`; `None` for anything else,
 /// and for times that do not fit.
-pub(super) fn wall_ns(text: &str) -> Option<u64> {
+pub fn wall_ns(text: &str) -> Option<u64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let [year, month, day] = numbers(date, '-')?;

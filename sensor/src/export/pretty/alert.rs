@@ -51,6 +51,9 @@ pub(super) fn block(event: &Event, alert: &Alert, style: Style) -> String {
     {
         add("sha256", hash);
     }
+    if let Some(indicator) = &alert.indicator {
+        add("listed", &clean(&indicator.to_string()));
+    }
     if alert.repeats > 0 {
         add("again", &format!("{} more since", alert.repeats));
     }
@@ -136,6 +139,7 @@ mod tests {
             peer: None,
             file: None,
             content: None,
+            indicator: None,
             evidence: Vec::new(),
             incident: None,
             repeats: 0,

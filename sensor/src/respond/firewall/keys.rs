@@ -64,8 +64,8 @@ impl Key {
             IpAddr::V6(address) => Self::Address6(Who6 {
                 port,
                 protocol,
-                reserved: 0,
                 address: address.octets(),
+                ..Who6::default()
             }),
         }
     }
@@ -89,8 +89,8 @@ impl Key {
                 who: Who6 {
                     port,
                     protocol,
-                    reserved: 0,
                     address: address.octets(),
+                    ..Who6::default()
                 },
             }),
         }
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(
             key.as_bytes(),
             [
-                0, 0, 0, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7
+                0, 0, 0, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0
             ]
         );
     }

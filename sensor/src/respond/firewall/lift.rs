@@ -26,7 +26,7 @@ impl Firewall {
 
     fn take_back(&mut self, verb: Verb, list: List, which: &Which, how: &How) -> Response {
         let target = match which {
-            Which::Targets(targets) => match targets.as_slice() {
+            Which::Targets(targets) | Which::Of(targets, _) => match targets.as_slice() {
                 [target] => target.to_string(),
                 targets => counted(targets.len(), "target"),
             },
@@ -85,6 +85,26 @@ impl Firewall {
             Which::Targets(targets) => {
                 for target in targets {
                     if let Some(entry) = maps.get(list, target)? {
+                        found.push((*target, entry));
+                    }
+                }
+            }
+            Which::Of(targets, origin) => {
+                let mut makers = HashMap::new();
+                for target in targets {
+                    let Some(entry) = maps.get(list, target)? else {
+                        continue;
+                    };
+                    let maker = match makers.get(&entry.note) {
+                        Some(maker) => *maker,
+                        None => {
+                            let note = maps.notes.get(entry.note)?;
+                            let maker = note.map(|note| notes::cause(&note).origin);
+                            makers.insert(entry.note, maker);
+                            maker
+                        }
+                    };
+                    if maker == Some(*origin) {
                         found.push((*target, entry));
                     }
                 }

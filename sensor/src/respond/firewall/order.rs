@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::network::Network;
 use super::target::{Directions, Target};
+use crate::event::response::Origin;
 use crate::respond::Cause;
 
 /// How traffic is blocked or excepted.
@@ -51,6 +52,8 @@ pub enum Which {
     Targets(Vec<Target>),
     /// All that somebody made: `operator root`, `playbook NAME`, `intelligence LIST`.
     By(Box<str>),
+    /// Those of these that something of this kind made; what others want stays.
+    Of(Vec<Target>, Origin),
     /// All.
     All,
 }

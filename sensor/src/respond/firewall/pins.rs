@@ -41,6 +41,14 @@ pub enum PinsError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A BPF file system would have to be mounted where it does not last.
+    #[error(
+        "there is no BPF file system at {MOUNT_POINT}, and one that is mounted here goes with this \
+         mount namespace, and with it all that is blocked; give the command in that of process 1: \
+         `nsenter --target 1 --mount -- sensor …` (`ip netns exec` is such a place; \
+         `nsenter --net=/run/netns/NAME` is none)"
+    )]
+    Passing,
     /// A directory is not root's alone.
     #[error(
         "{} is not root's alone (owner {owner}, mode {mode:o}): whoever made it could lift what is \
@@ -238,6 +246,9 @@ impl Pins {
         if !self.root.starts_with(MOUNT_POINT) || self.root == Path::new(MOUNT_POINT) {
             return Err(unusable(io::Error::from_raw_os_error(libc::EINVAL)));
         }
+        if is_in_namespace_of_its_own() {
+            return Err(PinsError::Passing);
+        }
         // SAFETY: all are texts that end with NUL.
         let mounted = unsafe {
             libc::mount(
@@ -252,6 +263,16 @@ impl Pins {
             return Err(unusable(io::Error::last_os_error()));
         }
         Ok(())
+    }
+}
+
+/// Whether what is mounted here may end with this command. Where `/proc` does not say, it is taken
+/// not to.
+fn is_in_namespace_of_its_own() -> bool {
+    let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/mnt"));
+    match (namespace("1"), namespace("self")) {
+        (Ok(first), Ok(ours)) => first.ino() != ours.ino(),
+        _ => false,
     }
 }
 

@@ -358,4 +358,4 @@ impl Set {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

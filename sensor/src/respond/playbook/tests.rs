@@ -28,7 +28,7 @@ fn parse(text: &str) -> Result<Set, String> {
 }
 
 /// One enforced playbook with these lines.
-fn set(lines: &str) -> Set {
+pub(in crate::respond) fn set(lines: &str) -> Set {
     parse(&format!(
         "[respond]\nmode = 'enforce'\n[[respond.playbook]]\nname = 'test'\nmode = 'enforce'\n{lines}"
     ))
@@ -40,7 +40,8 @@ fn refused(lines: &str) -> String {
     parse(&text).unwrap_err()
 }
 
-fn alert(severity: Severity, pid: u32) -> Event {
+/// About a shell that obeys 203.0.113.7, with this pid.
+pub(in crate::respond) fn alert(severity: Severity, pid: u32) -> Event {
     let mut process = made_up::process(ProcessKey::new(pid, 0));
     process.program = Some(made_up::program(&["/bin/dash"]));
     process.names.user = Some("www-data".into());
@@ -73,6 +74,7 @@ fn alert(severity: Severity, pid: u32) -> Event {
         }),
         file: None,
         content: None,
+        indicator: None,
         evidence: Vec::new(),
         incident: Some("case".into()),
         repeats: 0,

@@ -46,7 +46,6 @@ pub struct Card {
 
 impl Card {
     /// Of a file.
-    #[expect(clippy::too_many_arguments, reason = "called once, with one of each")]
     pub(super) fn new(
         id: &str,
         file: &File,

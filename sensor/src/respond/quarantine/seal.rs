@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::errors::Stop;
+use super::metadata::to_hex;
 
 /// A random key.
 pub type Key = [u8; 32];
@@ -60,14 +61,7 @@ impl Mask {
 }
 
 fn hex(sum: Sha256) -> Box<str> {
-    use std::fmt::Write as _;
-    sum.finalize()
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-        .into()
+    to_hex(&sum.finalize()).into()
 }
 
 /// Shows `each` all `size` bytes of a file, from its beginning.
