@@ -122,17 +122,22 @@ pub(super) fn listening() -> io::Result<Vec<u16>> {
     let mut socket = Netlink::open(libc::NETLINK_SOCK_DIAG)?;
     for family in [libc::AF_INET, libc::AF_INET6] {
         let request = request(family, Protocol::TCP, 1 << LISTEN);
-        socket.dump(BY_FAMILY, request.as_bytes(), |body| {
+        let dumped = socket.dump(BY_FAMILY, request.as_bytes(), |body| {
             if let Some((message, _)) = fixed::<Message>(body) {
                 found.push(u16::from_be_bytes(message.id.local_port));
             }
-        })?;
+        });
+        // As above.
+        match dumped {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result?,
+        }
     }
     Ok(found)
 }
 
-/// Ends connections: whoever uses one gets `ECONNABORTED`. Gives those that the kernel would not
-/// end, because it cannot, and whether any that is left is still there.
+/// Ends connections: whoever uses one gets `ECONNABORTED`. Gives those that the kernel did not
+/// end.
 pub(super) fn destroy(sockets: &[Socket]) -> io::Result<Vec<Socket>> {
     let mut left = Vec::new();
     let mut netlink = Netlink::open(libc::NETLINK_SOCK_DIAG)?;

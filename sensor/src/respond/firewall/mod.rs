@@ -7,8 +7,8 @@
 //!
 //! Nothing is attached while nothing is in force, unless somebody has it armed. This file is the
 //! handle of it all: what is loaded, attached and taken over when. What is entered is in
-//! `entries`, what is taken back in `lift`, what is isolated in `isolation`, what is confirmed in `confirm`, what ends by itself in
-//! `sweep`.
+//! `entries`, what is taken back in `lift`, what is isolated in `isolation`, what is confirmed in
+//! `confirm`, what ends by itself in `sweep`.
 
 mod confirm;
 mod diag;
