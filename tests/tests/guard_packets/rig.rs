@@ -399,7 +399,7 @@ pub struct Cgroup {
 
 impl Cgroup {
     pub fn join() -> Result<Self> {
-        let root = sensor::probe::cgroup::mount_point()?;
+        let root = sensor::cgroup::mount_point()?;
         let ours = fs::read_to_string("/proc/self/cgroup")?;
         let ours = ours.lines().find_map(|line| line.strip_prefix("0::/"));
         let before = root.join(ours.context("not in the unified hierarchy")?);
