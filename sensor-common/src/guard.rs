@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(LAYOUT, 1);
         assert_eq!(size_of::<Who4>(), 8);
         assert_eq!(size_of::<Who6>(), 24);
-        assert!(size_of::<Who4>() % 8 == 0 && size_of::<Who6>() % 8 == 0);
+        assert_eq!(size_of::<Who4>() % 8 + size_of::<Who6>() % 8, 0);
         assert_eq!(size_of::<Entry>(), 48);
         assert_eq!(size_of::<Note>(), NOTE_BY + NOTE_REASON + 8);
         assert_eq!(size_of::<State>(), 32);
