@@ -10,8 +10,9 @@ use super::master::accept;
 use super::take_address;
 use crate::clock::boot_ns;
 
-/// The networks for documentation: TEST-NET-3, TEST-NET-2, TEST-NET-1.
-const NETWORKS: [[u8; 3]; 3] = [[203, 0, 113], [198, 51, 100], [192, 0, 2]];
+/// The networks for documentation TEST-NET-3 and TEST-NET-2. Virtual machines have been seen to use
+/// TEST-NET-1, and what is a host's own is not blocked.
+const NETWORKS: [[u8; 3]; 2] = [[203, 0, 113], [198, 51, 100]];
 /// Addresses in each that can be a host's.
 const HOSTS: u32 = 254;
 /// What is said again and again, and answered as long as it is obeyed.
@@ -46,7 +47,7 @@ impl Persistent {
         let network = NETWORKS
             .into_iter()
             .cycle()
-            .nth((number / HOSTS) as usize % 3);
+            .nth((number / HOSTS) as usize % NETWORKS.len());
         let [a, b, c] = network.unwrap_or_default();
         let host = u8::try_from(number % HOSTS + 1).unwrap_or(1);
         let address = Ipv4Addr::new(a, b, c, host);

@@ -88,7 +88,7 @@ fn configure(runtime: &Path) -> io::Result<PathBuf> {
         "[respond]\nmode = \"enforce\"\npins = {:?}\n\n\
          [[respond.playbook]]\nname = \"drill\"\nmode = \"enforce\"\n\
          when = {{ rules = [\"remote-shell.*\"] }}\n\
-         actions = [\"block-peer\", \"kill\"]\nttl = \"20s\"\nper_hour = 100000\n",
+         actions = [\"block-peer\", \"kill\"]\nttl = \"3s\"\nper_hour = 100000\n",
         pins.display().to_string()
     );
     fs::write(&file, text)?;
