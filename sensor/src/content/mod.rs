@@ -16,6 +16,7 @@ mod sandbox;
 pub mod scanner;
 pub mod source;
 mod target;
+mod waiting;
 pub mod wire;
 
 use std::time::Duration;

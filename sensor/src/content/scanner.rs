@@ -20,6 +20,7 @@ use super::child::{ChildError, Helper, back_off};
 use super::source::Sources;
 use super::target::{Opened, State, open, open_plain};
 pub use super::target::{Target, is_foreign};
+use super::waiting::Waiting;
 use super::wire::End;
 use super::{Found, Unscanned};
 use crate::event::process::Process;
@@ -96,7 +97,7 @@ pub struct Counts {
     pub bytes: u64,
     /// Files in which a rule matched.
     pub matched: u64,
-    /// Files passed over, since they were looked at in that very state before.
+    /// Files passed over, since they were looked at in that very state before, or wait for it.
     pub known: u64,
     /// Files of which only the beginning was looked at.
     pub too_big: u64,
@@ -175,7 +176,7 @@ pub struct Scanner {
     jobs: SyncSender<Box<Job>>,
     answers: Receiver<Option<Answer>>,
     shared: Arc<Shared>,
-    outstanding: usize,
+    waiting: Waiting,
     said_full: AtomicBool,
 }
 
@@ -204,7 +205,7 @@ impl Scanner {
             jobs,
             answers,
             shared,
-            outstanding: 0,
+            waiting: Waiting::default(),
             said_full: AtomicBool::new(false),
         })
     }
@@ -228,8 +229,12 @@ impl Scanner {
 
     /// Has a file looked at, unless too many are waiting. Never blocks.
     pub fn ask(&mut self, job: Box<Job>) {
+        if self.waiting.has_enough_of(&job.target) {
+            return count(&self.shared.counters.known);
+        }
+        let target = job.target.clone();
         match self.jobs.try_send(job) {
-            Ok(()) => self.outstanding += 1,
+            Ok(()) => self.waiting.push(&target),
             Err(TrySendError::Full(job)) => {
                 count(&self.shared.counters.queue_full);
                 if !self.said_full.swap(true, Ordering::Relaxed) {
@@ -246,7 +251,7 @@ impl Scanner {
     /// The next thing worth mentioning, if there is one yet.
     pub fn answer(&mut self) -> Option<Answer> {
         while let Ok(answer) = self.answers.try_recv() {
-            self.outstanding = self.outstanding.saturating_sub(1);
+            self.waiting.pop();
             if answer.is_some() {
                 return answer;
             }
@@ -256,8 +261,8 @@ impl Scanner {
 
     /// Whether files wait or are being looked at.
     #[must_use]
-    pub const fn is_busy(&self) -> bool {
-        self.outstanding > 0
+    pub fn is_busy(&self) -> bool {
+        self.waiting.len() > 0
     }
 }
 

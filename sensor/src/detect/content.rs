@@ -79,7 +79,7 @@ impl Contents {
 
     /// Whether files are still being looked at.
     #[must_use]
-    pub const fn is_busy(&self) -> bool {
+    pub fn is_busy(&self) -> bool {
         self.scanner.is_busy()
     }
 
