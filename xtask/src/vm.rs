@@ -44,6 +44,22 @@ const MODULES: &[&str] = &[
     "udp_diag",
 ];
 
+/// Tests of what does not hang on how events are seen: once for each kernel will do.
+const ONCE: &[&str] = &[
+    "actions",
+    "content",
+    "decoys",
+    "firewall",
+    "guard_packets",
+    "intelligence",
+    "isolation",
+    "playbooks",
+];
+
+/// Operations of each kind in tests against the ground truth, unless said otherwise: emulated
+/// machines are slow.
+const GROUND_TRUTH_COUNT: &str = "200";
+
 /// What the machines boot and run.
 #[derive(clap::Args, Clone, Default)]
 pub(crate) struct Args {
@@ -60,6 +76,9 @@ pub(crate) struct Args {
     /// Run only tests whose name contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
+    /// Run only this file of tests; may be repeated
+    #[arg(long = "test", value_name = "FILE")]
+    tests: Vec<String>,
     /// Run this with /bin/sh instead of the tests
     #[arg(long, value_name = "COMMAND")]
     shell_cmd: Option<String>,
@@ -340,7 +359,7 @@ fn contents(
             files.text("vm/script", format!("{command}\n"), true);
             "/bin/sh\n/vm/script\n".to_owned()
         }
-        None => test_steps(args, tests, &mut files),
+        None => test_steps(args, mode, tests, &mut files),
     };
     files.text("vm/cmd", steps, false);
     let env = [
@@ -355,23 +374,25 @@ fn contents(
     ];
     let mut env = env.map(str::to_owned).to_vec();
     // How much the tests do there is decided here.
-    for name in ["GROUND_TRUTH_COUNT", "GROUND_TRUTH_PAUSE"] {
-        env.extend(
-            std::env::var(name)
-                .ok()
-                .map(|value| format!("{name}={value}")),
-        );
-    }
+    let decided = |name| std::env::var(name).ok();
+    let count = decided("GROUND_TRUTH_COUNT").unwrap_or_else(|| GROUND_TRUTH_COUNT.to_owned());
+    env.push(format!("GROUND_TRUTH_COUNT={count}"));
+    env.extend(decided("GROUND_TRUTH_PAUSE").map(|pause| format!("GROUND_TRUTH_PAUSE={pause}")));
     files.text("vm/env", env.join("\n"), false);
     Ok(files)
 }
 
-fn test_steps(args: &Args, tests: &EndToEnd, files: &mut Initramfs) -> String {
+fn test_steps(args: &Args, mode: &str, tests: &EndToEnd, files: &mut Initramfs) -> String {
     for helper in &tests.helpers {
         files.host_file(&helper.path, &format!("/usr/bin/{}", helper.name));
     }
     let mut steps = String::from(hooks::STEP);
-    for test in &tests.tests {
+    let is_repeated = mode == "off" && args.trampolines.is_none();
+    let is_wanted = |name: &String| {
+        (args.tests.is_empty() || args.tests.contains(name))
+            && !(is_repeated && ONCE.contains(&name.as_str()))
+    };
+    for test in tests.tests.iter().filter(|test| is_wanted(&test.name)) {
         let dest = format!("/vm/tests/{}", test.name);
         files.host_file(&test.path, &dest);
         steps += &dest;
