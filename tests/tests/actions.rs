@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -73,9 +73,11 @@ impl Family {
         )
     }
 
-    /// A command that says when it is ready.
+    /// A command that says when it is ready. In a process group of its own: when the leader of a
+    /// stopped one dies, the kernel sends SIGHUP to all of it.
     fn of(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let command = command.stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap();
         let mut first = [0];
         child
             .stdout

@@ -73,16 +73,22 @@ fn judge(ctx: &TcContext, direction: Direction, network: impl Fn(&Interface) -> 
     }
 }
 
+/// States of a socket that is none yet, or no longer (`include/net/tcp_states.h`): `TCP_TIME_WAIT`,
+/// `TCP_NEW_SYN_RECV`. Of their packets, among them the answer to a new connection, the hook at the
+/// socket is asked on newer kernels only.
+const TIME_WAIT: u32 = 6;
+const NEW_SYN_RECV: u32 = 12;
+
 /// Whether the packet belongs to a socket whose packets `guard_egress` sees.
 #[inline(always)]
 fn is_of_internet_socket(ctx: &TcContext) -> bool {
     // SAFETY: the context is valid; the verifier checks the members, and that null is asked for.
-    let family = unsafe {
+    let (family, state) = unsafe {
         let socket = (*ctx.skb.skb).__bindgen_anon_2.sk;
         if socket.is_null() {
             return false;
         }
-        (*socket).family
+        ((*socket).family, (*socket).state)
     };
-    matches!(family, AF_INET | AF_INET6)
+    matches!(family, AF_INET | AF_INET6) && !matches!(state, TIME_WAIT | NEW_SYN_RECV)
 }
