@@ -11,6 +11,7 @@ use super::{Failure, NO, OK};
 use crate::config::Config;
 use crate::control;
 use crate::event::text::escape_terminal;
+use crate::priority;
 use crate::respond::Cause;
 use crate::respond::process::{self, Frozen, Options, Signal, Target};
 
@@ -116,6 +117,8 @@ pub fn kill(arguments: &Kill) -> Result<u8, Failure> {
     let config = arguments.common.config()?;
     let options = options(&arguments.common, &config, arguments.signal)?;
     let targets = targets(&arguments.pids, arguments.tree)?;
+    // Those who are to be killed may keep the host busy.
+    priority::comes(priority::FIRST);
     let responses: Vec<_> = targets
         .iter()
         .map(|one| process::kill(one, &options))
