@@ -47,6 +47,7 @@ const MODULES: &[&str] = &[
 /// Tests of what does not hang on how events are seen: once for each kernel will do.
 const ONCE: &[&str] = &[
     "actions",
+    "adversity",
     "content",
     "decoys",
     "firewall",
@@ -133,7 +134,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 pub(crate) fn everything() -> Args {
     Args {
         all: true,
-        timeout: 1200,
+        timeout: 2400,
         memory: MEMORY_MIB,
         ..Args::default()
     }
