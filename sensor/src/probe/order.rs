@@ -1,6 +1,7 @@
-//! Records of both lanes in the order of their times. Nothing is handed on while the other lane
-//! may still have something older: whoever learns of a file before the process that made it knows
-//! nothing of that process. What records mean is not known here.
+//! Records of both lanes in the order of their times. Nothing is handed on while something older
+//! waits in the other lane's queue: whoever learns of a file before the process that made it knows
+//! nothing of that process. What is still in the kernel's rings is not waited for. What records mean
+//! is not known here.
 
 use std::collections::VecDeque;
 
