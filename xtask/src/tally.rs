@@ -29,9 +29,11 @@ impl Tally {
         if line.contains(SKIPPED) {
             self.pending += 1;
         }
+        // The heading of what a failed test printed. Not `test name ... FAILED`: what other
+        // processes wrote can stand between the two.
         if let Some(name) = line
-            .strip_prefix("test ")
-            .and_then(|line| line.strip_suffix(" ... FAILED"))
+            .strip_prefix("---- ")
+            .and_then(|line| line.strip_suffix(" stdout ----"))
         {
             self.failures.push(name.to_owned());
         }
@@ -148,8 +150,8 @@ mod tests {
 
     #[test]
     fn failures_are_named_with_their_place() {
-        let tally = tally("test a ... ok\ntest b::c ... FAILED\n").at("6.1-on");
-        assert_eq!(tally.failures, ["6.1-on: b::c"]);
+        let text = "test a ... ok\ntest b::c ... noise\nFAILED\n\nfailures:\n\n---- b::c stdout ----\n";
+        assert_eq!(tally(text).at("6.1-on").failures, ["6.1-on: b::c"]);
     }
 
     #[test]

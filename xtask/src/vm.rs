@@ -98,8 +98,9 @@ pub(crate) struct Args {
     /// Machines at a time [default: one per CPU]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-    /// Let the machines' clocks count instructions instead of time
-    #[arg(skip)]
+    /// Let the machines' clocks count instructions instead of time: slower, but how busy this
+    /// machine is no longer shows in theirs
+    #[arg(long)]
     count_instructions: bool,
     /// Look for newer kernels instead of using those already fetched
     #[arg(long)]

@@ -29,7 +29,7 @@ pub(super) struct Machine {
     pub(super) limit: Duration,
     /// Its memory.
     pub(super) memory_mib: u32,
-    /// Its output, as passed through.
+    /// Its output, each line with the seconds since it was started.
     pub(super) log: PathBuf,
     /// The kernel's own messages.
     pub(super) console: PathBuf,
@@ -198,7 +198,8 @@ impl Outcome {
         {
             let line = String::from_utf8_lossy(&bytes);
             let line = line.trim_end_matches(['\n', '\r']);
-            let _ = writeln!(log, "{line}");
+            // With the time, which shows what is slow there.
+            let _ = writeln!(log, "{:8.1} {line}", started.elapsed().as_secs_f64());
             if self.take(line, started) {
                 println!("[{title}] {line}");
             }
