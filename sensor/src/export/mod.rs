@@ -5,4 +5,5 @@ pub mod json;
 pub mod pretty;
 #[cfg(test)]
 pub mod roundtrip;
+pub mod spool;
 pub mod writer;
