@@ -36,7 +36,7 @@ fn tell(record: &[u8]) {
     let decoder = Decoder { clock: Clock::now() };
     let id = EventId { run: 1, sequence: 0 };
     let Ok(event) = decoder.decode(record, id) else { return };
-    let line = json::ecs(&event).expect("every event can be written");
+    let line = json::ecs(&event.fields()).expect("every event can be written");
     assert!(!line.contains('\n'));
     let style = pretty::Style { colour: false, width: 0, utc_offset: 0 };
     assert!(!pretty::line(&event, style).chars().any(char::is_control));

@@ -4,8 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use sensor::detect::sigma;
+use sensor::export::format::Format;
 use sensor::export::pretty::Style;
-use sensor::export::writer::{Output, Schema, Writer};
+use sensor::export::writer::{Output, Writer};
 use sensor::probe::selection::Selection;
 use sensor::replay::Replay;
 
@@ -17,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn replay(bytes: &[u8]) -> Vec<u8> {
     let style = Style { colour: false, width: 0, utc_offset: 0 };
     let mut out = Vec::new();
-    let writer = Writer::new(&mut out, Output::Json, Schema::Native, style);
+    let writer = Writer::new(&mut out, Output::Json, Format::Native, style);
     let (rules, _) = sigma::Engine::load(&[], false, &sigma::Kinds::all());
     Replay::new(Box::new(rules), writer, Selection::all())
         .run(bytes, |_, _| {})

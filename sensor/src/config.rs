@@ -14,7 +14,8 @@ use crate::content;
 use crate::content::scanner::Settings;
 use crate::content::source::Sources;
 use crate::decoy;
-use crate::export::writer::{Output, Schema};
+use crate::export::format::Format;
+use crate::export::writer::Output;
 use crate::intelligence::source;
 use crate::probe::filters::{PathRules, Rules, Watch};
 use respond::Respond;
@@ -81,8 +82,8 @@ pub enum ConfigError {
 pub struct Config {
     /// Form of the output; what suits standard output when absent.
     pub output: Option<Output>,
-    /// Field names of JSON output.
-    pub schema: Schema,
+    /// Format of the output, unless it is pretty.
+    pub schema: Format,
     /// Kinds or families of event to deliver; all when empty.
     pub events: Vec<String>,
     /// Whether to patch kernel functions (fentry, fexit) where the kernel allows it, the
@@ -326,7 +327,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             output: None,
-            schema: Schema::default(),
+            schema: Format::default(),
             events: Vec::new(),
             trampolines: true,
             detection: true,

@@ -11,8 +11,9 @@ use super::run::selection_of;
 use super::{Failure, NO, OK};
 use crate::config::Config;
 use crate::detect::sigma;
+use crate::export::format::Format;
 use crate::export::pretty::Style;
-use crate::export::writer::{Output, Schema, Writer};
+use crate::export::writer::{Output, Writer};
 use crate::probe::selection::Selection;
 use crate::replay::{Counts, Flaw, Replay};
 use crate::respond::rehearsal::Rehearsal;
@@ -25,15 +26,15 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Options of `sensor replay`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Recorded by `sensor run --output json`, in either schema; `-` for standard input. Record
+    /// Recorded by `sensor run --output json`, in the schema ecs or native; `-` for standard input. Record
     /// with `--events process,network,file`, or without `--events`.
     file: PathBuf,
     /// Form of the output; pretty on a terminal, json otherwise.
     #[arg(long, value_enum)]
     output: Option<Output>,
-    /// Field names of JSON output.
+    /// Format of the output, unless it is pretty.
     #[arg(long, value_enum, default_value = "ecs")]
-    schema: Schema,
+    schema: Format,
     /// Write these kinds or families of recorded event as well, separated by commas
     /// (process.exec,network,file.*). Alerts, and what the sensor said of itself, are always
     /// written.

@@ -19,9 +19,10 @@ use crate::control::{Control, Instance};
 use crate::detect::Detector;
 use crate::detect::sigma::{Engine, Kinds};
 use crate::event::alert::ALERT;
+use crate::export::format::Format;
 use crate::export::json;
 use crate::export::pretty::Style;
-use crate::export::writer::{Output, Schema, Writer};
+use crate::export::writer::{Output, Writer};
 use crate::pipeline::Pipeline;
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::filters::Filters;
@@ -54,9 +55,9 @@ pub struct Arguments {
     /// Form of the output; pretty on a terminal, json otherwise.
     #[arg(long, value_enum)]
     output: Option<Output>,
-    /// Field names of JSON output.
+    /// Format of the output, unless it is pretty.
     #[arg(long, value_enum)]
-    schema: Option<Schema>,
+    schema: Option<Format>,
     /// Observe and deliver only these kinds or families of event, separated by commas
     /// (process.exec,network,file.*); `alert` for nothing but alerts, which are always delivered.
     #[arg(long, value_delimiter = ',', value_name = "KINDS")]
@@ -331,7 +332,7 @@ fn hands(config: &Config) -> anyhow::Result<Hands> {
         firewall: Firewall::open(config.respond.firewall()).map_err(|error| error.to_string()),
         protected: Arc::new(config.respond.protected()?),
         state: config.state_directory.clone(),
-        as_json: |event| json::ecs(event).unwrap_or_default(),
+        as_json: |event| json::ecs(&event.fields()).unwrap_or_default(),
         runs: Arc::default(),
     })
 }

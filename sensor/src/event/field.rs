@@ -26,6 +26,23 @@ pub enum Type {
     Objects,
 }
 
+impl Type {
+    /// What a value of it is, for people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Date => "a time in UTC, as RFC 3339 has it",
+            Self::Keyword => "text",
+            Self::Keywords => "a list of texts",
+            Self::Long => "a whole number",
+            Self::Boolean => "true or false",
+            Self::Ip => "an IP address",
+            Self::Ips => "a list of IP addresses",
+            Self::Objects => "a list of objects",
+        }
+    }
+}
+
 /// A value of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -33,7 +50,7 @@ pub enum Value<'a> {
     Text(Cow<'a, str>),
     /// A whole number that cannot be negative.
     Unsigned(u64),
-    /// A whole number.
+    /// A whole number below zero.
     Signed(i64),
     /// True or false.
     Bool(bool),
@@ -44,7 +61,7 @@ pub enum Value<'a> {
     /// Several of them.
     List(Vec<Value<'a>>),
     /// Names and values, ordered by name.
-    Object(Vec<(&'static str, Value<'a>)>),
+    Object(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
 impl<'a> From<&'a str> for Value<'a> {
@@ -79,7 +96,7 @@ impl From<u32> for Value<'_> {
 
 impl From<i64> for Value<'_> {
     fn from(number: i64) -> Self {
-        Self::Signed(number)
+        u64::try_from(number).map_or(Self::Signed(number), Self::Unsigned)
     }
 }
 
@@ -96,7 +113,7 @@ impl From<IpAddr> for Value<'_> {
 }
 
 /// The fields of one event.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields<'a> {
     values: Vec<(Field, Value<'a>)>,
 }

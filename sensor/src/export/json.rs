@@ -6,8 +6,7 @@ use std::fmt::Write as _;
 use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 
-use crate::event::Event;
-use crate::event::field::{Definition, Value};
+use crate::event::field::{Definition, Fields, Value};
 use crate::event::text::json_line;
 
 /// Version of ECS that the names are from.
@@ -15,12 +14,11 @@ pub const ECS_VERSION: &str = "9.5.0";
 
 type Row<'f, 'a> = (&'static Definition, &'f Value<'a>);
 
-/// The event as one line of nested JSON, without the newline.
+/// An event as one line of nested JSON, without the newline.
 ///
 /// # Errors
 /// Only if the serializer fails, which no event can make it do.
-pub fn ecs(event: &Event) -> serde_json::Result<String> {
-    let fields = event.fields();
+pub fn ecs(fields: &Fields<'_>) -> serde_json::Result<String> {
     let rows: Vec<Row<'_, '_>> = fields.iter().collect();
     json_line(&Nested {
         rows: &rows,
@@ -28,12 +26,11 @@ pub fn ecs(event: &Event) -> serde_json::Result<String> {
     })
 }
 
-/// The event as one line of flat JSON, without the newline.
+/// An event as one line of flat JSON, without the newline.
 ///
 /// # Errors
 /// Only if the serializer fails, which no event can make it do.
-pub fn native(event: &Event) -> serde_json::Result<String> {
-    let fields = event.fields();
+pub fn native(fields: &Fields<'_>) -> serde_json::Result<String> {
     let rows: Vec<Row<'_, '_>> = fields.iter().collect();
     json_line(&Flat(&rows))
 }

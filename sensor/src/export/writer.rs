@@ -7,30 +7,20 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use serde::Deserialize;
 
-use super::{json, pretty};
+use super::format::Format;
+use super::pretty;
 use crate::event::Event;
 
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
-    /// One JSON object per line.
+    /// One line per event for machines, in the format that the schema says.
     Json,
     /// One line per event for people.
     Pretty,
     /// Nothing.
     None,
-}
-
-/// Field names of JSON output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Schema {
-    /// Elastic Common Schema 9, nested.
-    #[default]
-    Ecs,
-    /// The same names, flat.
-    Native,
 }
 
 /// How often a failing output is mentioned in the log.
@@ -53,14 +43,14 @@ pub enum Written {
 pub struct Writer<W: Write> {
     out: BufWriter<W>,
     output: Output,
-    schema: Schema,
+    schema: Format,
     style: pretty::Style,
     complained: Option<Instant>,
 }
 
 impl<W: Write> Writer<W> {
     /// A writer; pretty output begins with a header line.
-    pub fn new(out: W, output: Output, schema: Schema, style: pretty::Style) -> Self {
+    pub fn new(out: W, output: Output, schema: Format, style: pretty::Style) -> Self {
         let mut writer = Self {
             out: BufWriter::with_capacity(BUFFER_BYTES, out),
             output,
@@ -76,11 +66,10 @@ impl<W: Write> Writer<W> {
 
     /// Writes one event.
     pub fn write(&mut self, event: &Event) -> Written {
-        let line = match (self.output, self.schema) {
-            (Output::None, _) => return Written::Yes,
-            (Output::Pretty, _) => Ok(pretty::line(event, self.style)),
-            (Output::Json, Schema::Ecs) => json::ecs(event),
-            (Output::Json, Schema::Native) => json::native(event),
+        let line = match self.output {
+            Output::None => return Written::Yes,
+            Output::Pretty => Ok(pretty::line(event, self.style)),
+            Output::Json => self.schema.line(&event.fields()),
         };
         match line {
             Ok(line) => self.put(line),

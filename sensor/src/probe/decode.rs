@@ -405,7 +405,7 @@ mod tests {
                     continue;
                 };
                 assert_eq!(event.action.label().name, *name);
-                let line = crate::export::json::ecs(&event).unwrap();
+                let line = crate::export::json::ecs(&event.fields()).unwrap();
                 assert_ecs(&serde_json::from_str(&line).unwrap());
             }
         }

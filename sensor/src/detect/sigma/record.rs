@@ -298,7 +298,7 @@ fn value<'a>(value: &'a Value<'_>) -> EventValue<'a> {
         Value::Object(members) => EventValue::Map(
             members
                 .iter()
-                .map(|(name, value)| (Cow::Borrowed(*name), self::value(value)))
+                .map(|(name, value)| (Cow::Borrowed(&**name), self::value(value)))
                 .collect(),
         ),
     }

@@ -93,11 +93,11 @@ fn put_message<'a>(message: &'a Message, fields: &mut Fields<'a>) {
         Field::DnsAnswers,
         message.answers.iter().map(|answer| {
             Value::Object(vec![
-                ("class", class_name(answer.class).into()),
-                ("data", answer.data.as_str().into()),
-                ("name", answer.name.as_str().into()),
-                ("ttl", answer.ttl.into()),
-                ("type", type_name(answer.rtype).into()),
+                ("class".into(), class_name(answer.class).into()),
+                ("data".into(), answer.data.as_str().into()),
+                ("name".into(), answer.name.as_str().into()),
+                ("ttl".into(), answer.ttl.into()),
+                ("type".into(), type_name(answer.rtype).into()),
             ])
         }),
     );

@@ -47,7 +47,7 @@ fn written(action: Action) -> Json {
         process: None,
         action,
     };
-    let written = serde_json::from_str(&ecs(&event).unwrap()).unwrap();
+    let written = serde_json::from_str(&ecs(&event.fields()).unwrap()).unwrap();
     assert_ecs(&written);
     written
 }

@@ -4,6 +4,7 @@
 //! together. Any line is safe. What an event has without any field telling of it (the file
 //! system's magic number of an executable, for one) is lost.
 
+mod fields;
 mod file;
 mod network;
 mod object;
@@ -20,6 +21,7 @@ use super::field::Field;
 use super::{Action, Event, EventId, Stamp};
 use row::{Row, Wall};
 
+pub use fields::fields;
 pub use time::wall_ns;
 
 /// Why a line is not an event.
@@ -39,6 +41,11 @@ pub enum ParseError {
         /// What it should be.
         expected: &'static str,
     },
+    /// A field has a name that nobody knows.
+    #[error(
+        "no field is called {0:?}; a sensor of another version may have written this line"
+    )]
+    Unknown(String),
     /// A field is there more than once.
     #[error("the field {0} is there twice")]
     Twice(&'static str),
@@ -98,7 +105,7 @@ pub fn line(line: &[u8]) -> Result<Parsed, ParseError> {
             process,
             action,
         }),
-        unknown_fields: row.unknown,
+        unknown_fields: row.unknown.count,
     })
 }
 

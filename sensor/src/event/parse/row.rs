@@ -15,6 +15,9 @@ use super::ParseError;
 use super::time;
 use crate::event::field::{ALL, Field};
 
+/// Where a nested line says which version of ECS it is in: a word about the line, not of the event.
+const SCHEMA_VERSION: &str = "ecs.version";
+
 static BY_NAME: LazyLock<HashMap<&'static str, Field>> = LazyLock::new(|| {
     ALL.iter()
         .map(|field| (field.definition().name, *field))
@@ -39,8 +42,24 @@ pub(super) enum Raw<'a> {
 pub(super) struct Row<'a> {
     /// Ordered by field, each once.
     values: Vec<(Field, Raw<'a>)>,
-    /// How many names are not in the taxonomy.
-    pub(super) unknown: u64,
+    /// Names that are not in the taxonomy.
+    pub(super) unknown: Unknown,
+}
+
+/// Names that nobody knows.
+#[derive(Debug, Default)]
+pub(super) struct Unknown {
+    /// How many there are.
+    pub(super) count: u64,
+    /// The first of them.
+    pub(super) first: Option<String>,
+}
+
+impl Unknown {
+    fn meet(&mut self, name: &str) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| name.to_owned());
+    }
 }
 
 impl<'a> Row<'a> {
@@ -48,7 +67,7 @@ impl<'a> Row<'a> {
     pub(super) fn read(line: &'a [u8]) -> Result<Self, ParseError> {
         let mut row = Self {
             values: Vec::with_capacity(96),
-            unknown: 0,
+            unknown: Unknown::default(),
         };
         let mut json = serde_json::Deserializer::from_slice(line);
         let whole = Members {
@@ -63,6 +82,11 @@ impl<'a> Row<'a> {
             Some(((field, _), _)) => Err(ParseError::Twice(field.definition().name)),
             None => Ok(row),
         }
+    }
+
+    /// The fields and their values, ordered by field.
+    pub(super) fn into_values(self) -> impl Iterator<Item = (Field, Raw<'a>)> {
+        self.values.into_iter()
     }
 
     /// Whether the line has a field.
@@ -292,7 +316,7 @@ impl<'a> DeserializeSeed<'a> for Members<'_, 'a> {
 macro_rules! counts_as_unknown {
     ($($visit:ident: $value:ty;)*) => {$(
         fn $visit<E>(self, _: $value) -> Result<(), E> {
-            self.row.unknown += 1;
+            self.row.unknown.meet(self.prefix);
             Ok(())
         }
     )*};
@@ -314,6 +338,9 @@ impl<'a> Visitor<'a> for Members<'_, 'a> {
             };
             match BY_NAME.get(&*name) {
                 Some(field) => self.row.values.push((*field, map.next_value()?)),
+                None if name == SCHEMA_VERSION => {
+                    map.next_value::<IgnoredAny>()?;
+                }
                 None => map.next_value_seed(Members {
                     prefix: &name,
                     row: self.row,
@@ -324,13 +351,13 @@ impl<'a> Visitor<'a> for Members<'_, 'a> {
     }
 
     fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<(), S::Error> {
-        self.row.unknown += 1;
+        self.row.unknown.meet(self.prefix);
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.row.unknown += 1;
+        self.row.unknown.meet(self.prefix);
         Ok(())
     }
 

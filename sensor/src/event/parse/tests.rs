@@ -30,7 +30,7 @@ fn an_alert_is_told_from_what_happened() {
 
 #[test]
 fn fields_that_nobody_knows_are_counted_and_do_no_harm() {
-    let text = r#"{"@timestamp": "2026-01-01T00:00:00Z", "ecs": {"version": "9"}, "host.name": ["x"],
+    let text = r#"{"@timestamp": "2026-01-01T00:00:00Z", "ecs": {"version": "9"}, "made.up": ["x"], "made": {"down": 1},
         "event": {"id": "00000001-2", "dataset": "cgroup.mkdir"},
         "sensor": {"boot_ns": 1, "cpu": 0, "control_group": {"id": 1, "path": "/a", "hierarchy": 0, "level": 1}}}"#;
     let Parsed::Event {

@@ -9,6 +9,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+mod alerts;
 mod files;
 mod sockets;
 mod system;
@@ -57,11 +58,22 @@ pub(super) fn long() -> impl Strategy<Value = u64> {
     0..=i64::MAX.cast_unsigned()
 }
 
-/// Any event.
+/// Any event but an alert: those are not read back, but concluded anew.
 pub fn event() -> BoxedStrategy<Event> {
+    with(action())
+}
+
+/// Any event.
+pub fn event_or_alert() -> BoxedStrategy<Event> {
+    let alert = alerts::alert().prop_map(|alert| Action::Alert(Box::new(alert)));
+    prop_oneof![6 => event(), 1 => with(alert.boxed())].boxed()
+}
+
+/// What happens, whenever and to whomever.
+fn with(action: BoxedStrategy<Action>) -> BoxedStrategy<Event> {
     let id = (any::<u32>(), any::<u64>()).prop_map(|(run, sequence)| EventId { run, sequence });
     let who = (process(), any::<bool>());
-    (id, any::<u32>(), stamp(), who, action())
+    (id, any::<u32>(), stamp(), who, action)
         .prop_map(|(id, cpu, time, (process, by_nobody), action)| Event {
             id,
             cpu,
