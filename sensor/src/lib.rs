@@ -22,11 +22,13 @@ pub mod event;
 pub mod export;
 pub mod glance;
 pub mod intelligence;
+pub mod net;
 #[cfg(test)]
 mod page;
 pub mod pipeline;
 pub mod priority;
 pub mod probe;
+pub mod random;
 pub mod replay;
 pub mod respond;
 pub mod state;

@@ -33,6 +33,7 @@ use crate::probe::program_log;
 use crate::probe::programs::Programs;
 use crate::probe::reader::{self, Lanes, Reader};
 use crate::probe::selection::Selection;
+use crate::random;
 use crate::respond::firewall::Firewall;
 use crate::respond::hands::Hands;
 use crate::respond::journal::Left;
@@ -247,7 +248,7 @@ fn watch(
     }
     let pipeline = Pipeline::new(
         consumer,
-        random(),
+        random::number(),
         tracker,
         detector,
         filters,
@@ -452,13 +453,6 @@ fn wait_for_programs() {
 fn give_memory_back() {
     // SAFETY: no preconditions.
     unsafe { libc::malloc_trim(0) };
-}
-
-fn random() -> u32 {
-    let mut bytes = [0; 4];
-    // SAFETY: the buffer is as long as said. Four bytes are never cut short.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    u32::from_ne_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -6,5 +6,6 @@ pub mod json;
 pub mod pretty;
 #[cfg(test)]
 pub mod roundtrip;
+pub mod sink;
 pub mod spool;
 pub mod writer;
