@@ -15,11 +15,16 @@ use crate::content::scanner::Settings;
 use crate::content::source::Sources;
 use crate::decoy;
 use crate::export::format::Format;
+use crate::export::sink::options;
+use crate::export::spool::Settings as SpoolSettings;
 use crate::export::writer::Output;
 use crate::intelligence::source;
 use crate::probe::filters::{PathRules, Rules, Watch};
+use crate::probe::selection::Selection;
 use respond::Respond;
 
+/// Families of events that no program tells of.
+const OWN_FAMILIES: [&str; 2] = ["response", "sensor"];
 /// Smallest ring, in KiB.
 const RING_KIB_MIN: u32 = 64;
 /// Largest ring, in KiB.
@@ -64,6 +69,12 @@ pub enum ConfigError {
     /// A rule about programs that are not to start means nothing.
     #[error("in [[respond.prevent]]: {0}")]
     Prevent(String),
+    /// A receiver means nothing.
+    #[error("in [[sinks]]: {0}")]
+    Sinks(String),
+    /// A value in `[spool]` means nothing.
+    #[error("in [spool]: {0}")]
+    Spool(String),
     /// A value is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
     Range {
@@ -108,6 +119,10 @@ pub struct Config {
     pub decoys: decoy::Options,
     /// What is done about intruders.
     pub respond: Respond,
+    /// Where events are kept until their receivers have them.
+    pub spool: options::Spool,
+    /// Receivers of events.
+    pub sinks: Vec<options::Options>,
     /// Sizes.
     pub limits: Limits,
 }
@@ -339,6 +354,8 @@ impl Default for Config {
             intelligence: Vec::new(),
             decoys: decoy::Options::default(),
             respond: Respond::default(),
+            spool: options::Spool::default(),
+            sinks: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -414,6 +431,23 @@ impl Config {
         self.decoys.check().map_err(ConfigError::Decoys)
     }
 
+    /// The receivers, checked.
+    ///
+    /// # Errors
+    /// What is wrong with the first that is not accepted.
+    pub fn sinks(&self) -> Result<Vec<options::Sink>, ConfigError> {
+        options::all(&self.sinks, is_kind).map_err(ConfigError::Sinks)
+    }
+
+    /// The spool, checked.
+    ///
+    /// # Errors
+    /// The first value that means nothing.
+    pub fn spool(&self) -> Result<SpoolSettings, ConfigError> {
+        let settings = self.spool.settings(&self.state_directory);
+        settings.map_err(ConfigError::Spool)
+    }
+
     /// Checks ranges.
     ///
     /// # Errors
@@ -435,6 +469,8 @@ impl Config {
         self.file_rules()?;
         self.decoys()?;
         self.sources()?;
+        self.sinks()?;
+        self.spool()?;
         self.respond.check()?;
         if !(1..=content::SIZE_MAX).contains(&self.content.max_size) {
             return Err(ConfigError::Range {
@@ -452,6 +488,11 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Whether events have this name or are of this family, whether observed or the sensor's own.
+fn is_kind(name: &str) -> bool {
+    Selection::parse([name]).is_ok() || OWN_FAMILIES.contains(&name)
 }
 
 /// Names the nearest of the keys that serde's message lists:

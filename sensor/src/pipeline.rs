@@ -465,7 +465,7 @@ impl<W: Write> Pipeline<W> {
         self.settle();
         let text = serde_json::to_string(&self.account).ok();
         self.say(Change::Stopped, self.account.verdict(), text);
-        self.engine.writer.flush();
+        self.engine.writer.finish();
     }
 
     fn say(&mut self, change: Change, detail: String, account: Option<String>) {

@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::content::scanner::{Counters, Counts};
 use crate::event::health::Verdict;
+use crate::export::sink;
+use crate::export::spool::shared::{Kept, Shared};
 use crate::intelligence::Intelligence;
 use crate::probe::account::{Account, KernelSide, UserSide};
 use crate::probe::load::Served;
@@ -79,6 +81,10 @@ pub struct Status {
     pub intelligence: OnceLock<Intelligence>,
     /// Decoy ports that could not be opened, and why.
     pub closed_decoys: OnceLock<Vec<String>>,
+    /// What is kept for receivers, where there are any.
+    pub spool: OnceLock<Arc<Shared>>,
+    /// Receivers.
+    pub sinks: OnceLock<Vec<Arc<sink::status::Status>>>,
     /// Nobody reads the output any more.
     pub output_closed: AtomicBool,
 }
@@ -110,6 +116,10 @@ pub struct Report {
     pub responses: outbox::Counts,
     /// The account of scanned files, where files are scanned.
     pub content: Option<Counts>,
+    /// What is kept for receivers, where there are any.
+    pub spool: Option<Kept>,
+    /// Receivers.
+    pub sinks: Vec<sink::status::Report>,
     /// How the programs fare.
     pub programs: Vec<Runs>,
 }
@@ -136,6 +146,8 @@ impl Status {
             content: OnceLock::new(),
             intelligence: OnceLock::new(),
             closed_decoys: OnceLock::new(),
+            spool: OnceLock::new(),
+            sinks: OnceLock::new(),
             output_closed: AtomicBool::new(false),
         }
     }
@@ -225,6 +237,14 @@ impl Status {
             alerts: self.alerts.load(Ordering::Relaxed),
             responses: self.responses.counts(),
             content: self.content.get().map(|counters| counters.counts()),
+            spool: self.spool.get().map(|shared| shared.kept()),
+            sinks: self
+                .sinks
+                .get()
+                .into_iter()
+                .flatten()
+                .map(|status| status.report())
+                .collect(),
             programs: self.programs.runs().collect(),
         })
     }

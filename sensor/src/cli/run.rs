@@ -2,6 +2,7 @@
 //! takes everything down again in the order that loses nothing.
 
 mod lay_out;
+mod delivery;
 mod reload;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ use crate::respond::responder::Responder;
 use crate::state::Keeper;
 use crate::status::Status;
 use crate::track::Tracker;
+use delivery::Delivery;
 use reload::Reload;
 
 /// How long an event may take to be written once the sensor is told to stop.
@@ -218,7 +220,8 @@ fn watch(
     } else {
         Output::Json
     });
-    let writer = Writer::new(std::io::stdout(), output, config.schema, style);
+    let mut writer = Writer::new(std::io::stdout(), output, config.schema, style);
+    let delivery = Delivery::start(config, &mut writer, &status)?;
     let tracker = Tracker::new(config.limits.processes)?;
     let (producer, consumer) = reader::queues();
     let (renew, renewals) = mpsc::channel();
@@ -301,7 +304,11 @@ fn watch(
         }
         ended
     };
-    end_of(end, &status)
+    let code = end_of(end, &status)?;
+    if let Some(delivery) = delivery {
+        delivery.finish();
+    }
+    Ok(code)
 }
 
 /// Waits for the last events to be written, as long as any is: whoever reads them may have

@@ -21,6 +21,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// The form in which events are kept on disk for receivers.
+    pub const KEPT: Self = Self::Ecs;
+
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Ecs, Self::Native];
 

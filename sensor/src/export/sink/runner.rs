@@ -148,7 +148,7 @@ impl Runner {
                 }
                 let formatted: String;
                 let line = match self.format {
-                    Format::Ecs => record.payload,
+                    Format::KEPT => record.payload,
                     format => {
                         formatted = in_format(format, record.payload);
                         formatted.as_bytes()

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::segment::Segment;
 use super::{Lane, PerLane};
 
@@ -64,6 +66,44 @@ pub struct Counts {
     pub syncs: AtomicU64,
     /// For how long altogether, in ns.
     pub sync_ns: AtomicU64,
+}
+
+/// What is kept for receivers, for people and metrics.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kept {
+    /// By lane.
+    pub lanes: Vec<LaneReport>,
+    /// Blocks that cannot be read any more.
+    pub broken: u64,
+    /// Bytes written to disk since the start.
+    pub written_bytes: u64,
+    /// Times that the disk was waited for.
+    pub syncs: u64,
+    /// For how long altogether, in ns.
+    pub sync_ns: u64,
+}
+
+/// The same of one lane; events are counted since the start.
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneReport {
+    /// Its name.
+    pub lane: &'static str,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Files they are in.
+    pub segments: u64,
+    /// Events kept.
+    pub kept: u64,
+    /// Not kept: the queue before the disk was full.
+    pub queue_full: u64,
+    /// Not kept: the disk did not take them.
+    pub failed: u64,
+    /// Not kept: no room, and new ones give way.
+    pub refused: u64,
+    /// Dropped before everybody had them: no room.
+    pub dropped_full: u64,
+    /// Dropped before everybody had them: too old.
+    pub dropped_old: u64,
 }
 
 /// Between keeper and readers.
@@ -128,6 +168,37 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         receivers.iter().map(|progress| progress.next(lane)).min()
+    }
+
+    /// What is kept, and what became of the rest.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        let view = self.view();
+        let counts = &self.counts;
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Kept {
+            lanes: Lane::ALL
+                .into_iter()
+                .map(|lane| {
+                    let segments = view.segments.of(lane);
+                    LaneReport {
+                        lane: lane.name(),
+                        bytes: segments.iter().map(|segment| segment.bytes).sum(),
+                        segments: segments.len() as u64,
+                        kept: of(counts.kept.of(lane)),
+                        queue_full: of(counts.queue_full.of(lane)),
+                        failed: of(counts.failed.of(lane)),
+                        refused: of(counts.refused.of(lane)),
+                        dropped_full: of(counts.dropped_full.of(lane)),
+                        dropped_old: of(counts.dropped_old.of(lane)),
+                    }
+                })
+                .collect(),
+            broken: of(&counts.broken),
+            written_bytes: of(&counts.bytes),
+            syncs: of(&counts.syncs),
+            sync_ns: of(&counts.sync_ns),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, View> {
