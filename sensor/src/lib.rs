@@ -22,6 +22,7 @@ pub mod event;
 pub mod export;
 pub mod glance;
 pub mod intelligence;
+pub mod lifeline;
 pub mod net;
 #[cfg(test)]
 mod page;
@@ -31,6 +32,8 @@ pub mod probe;
 pub mod random;
 pub mod replay;
 pub mod respond;
+pub mod service;
+pub mod shed;
 pub mod state;
 pub mod status;
 pub mod track;

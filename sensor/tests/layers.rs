@@ -56,7 +56,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("detached", &[]),
     ("door", &[]),
     ("glance", &[]),
+    ("lifeline", &["event", "clock"]),
     ("priority", &[]),
+    ("service", &[]),
+    ("shed", &[]),
     ("state", &[]),
 ];
 

@@ -4,6 +4,7 @@
 
 mod companion;
 mod cpio;
+pub(crate) mod disk;
 mod hooks;
 mod initramfs;
 mod kernel;
@@ -55,6 +56,7 @@ const ONCE: &[&str] = &[
     "intelligence",
     "isolation",
     "playbooks",
+    "service",
 ];
 
 /// Operations of each kind in tests against the ground truth, unless said otherwise: emulated

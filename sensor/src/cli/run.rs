@@ -1,8 +1,9 @@
 //! `sensor run`: attaches the programs, starts the threads, waits for a reason to stop, and
 //! takes everything down again in the order that loses nothing.
 
-mod lay_out;
+mod beat;
 mod delivery;
+mod lay_out;
 mod reload;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ use crate::respond::hands::Hands;
 use crate::respond::journal::Left;
 use crate::respond::outbox::outbox;
 use crate::respond::responder::Responder;
+use crate::service::Manager;
+use crate::shed;
 use crate::state::Keeper;
 use crate::status::Status;
 use crate::track::Tracker;
@@ -143,6 +146,8 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
     };
     let loaded = load::load(sizes, &selection, trampolines).map_err(Failure::refused)?;
     give_memory_back();
+    // Before there is any other thread, because each has privileges of its own.
+    shed::everything_but_what_is_used();
     watch(&config, reload, selection, duration, instance, loaded).map_err(Failure::refused)
 }
 
@@ -249,9 +254,10 @@ fn watch(
     if let Some(detector) = &mut detector {
         lay_out::decoys(config, detector, &status)?;
     }
-    let pipeline = Pipeline::new(
+    let run = random::number();
+    let mut pipeline = Pipeline::new(
         consumer,
-        random::number(),
+        run,
         tracker,
         detector,
         filters,
@@ -262,6 +268,12 @@ fn watch(
         writer,
         selection,
         Arc::clone(&status),
+    );
+    let lifeline = beat::lifeline(
+        &config.state_directory,
+        run,
+        &status,
+        &mut pipeline.previous,
     );
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -285,8 +297,18 @@ fn watch(
         outbox,
         responder: responder.handle(),
     };
-    let reason = wait(config, duration, reload, &instance, control, &mut loaded)?;
+    let manager = Manager::from_environment();
+    let reason = wait(
+        config,
+        duration,
+        reload,
+        &instance,
+        control,
+        &manager,
+        &mut loaded,
+    )?;
     tracing::debug!(reason, "stopping");
+    manager.stopping();
 
     // Programs off first; then, once none is running any more, the last records can be read.
     loaded.detach();
@@ -307,6 +329,12 @@ fn watch(
     let code = end_of(end, &status)?;
     if let Some(delivery) = delivery {
         delivery.finish();
+    }
+    // Where nobody took the last events, nobody knows that it stopped.
+    if let Some(lifeline) = lifeline
+        && !status.output_closed.load(Ordering::Acquire)
+    {
+        lifeline.finish();
     }
     Ok(code)
 }
@@ -401,6 +429,7 @@ fn wait(
     reload: Reload,
     instance: &Instance,
     control: Control,
+    manager: &Manager,
     loaded: &mut Loaded,
 ) -> anyhow::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -431,7 +460,9 @@ fn wait(
         };
         let reloads = async {
             while hang_up.recv().await.is_some() {
+                manager.reloading();
                 reload.now();
+                manager.ready();
             }
         };
         Ok(tokio::select! {
@@ -439,6 +470,7 @@ fn wait(
             _ = interrupt.recv() => "SIGINT",
             () = reloads => "no more signals",
             () = end => "duration",
+            () = beat::beat(manager, &control.status) => "service manager",
             () = closed => "output closed",
             () = Arc::clone(&control).serve(&listener) => "control",
             () = program_log::pass_on(&mut loaded.ebpf) => "program log",
