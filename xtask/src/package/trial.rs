@@ -116,9 +116,17 @@ fn prepare(root: &Root, package: &Path, newer: &Path) -> Result<()> {
     fs::write(units.join("trial.service"), UNIT)?;
     let wants = units.join("multi-user.target.wants");
     fs::create_dir_all(&wants)?;
-    let link = wants.join("trial.service");
-    let _ = fs::remove_file(&link);
-    symlink("/etc/systemd/system/trial.service", link)?;
+    for (link, target) in [
+        (
+            wants.join("trial.service"),
+            "/etc/systemd/system/trial.service",
+        ),
+        // Nobody logs in, and without udev nobody says that the line is there.
+        (units.join("serial-getty@ttyS1.service"), "/dev/null"),
+    ] {
+        let _ = fs::remove_file(&link);
+        symlink(target, link)?;
+    }
     // Kept across boots; and services may be started here.
     fs::create_dir_all(root.path("/var/log/journal"))?;
     let _ = fs::remove_file(root.path("/usr/sbin/policy-rc.d"));

@@ -189,15 +189,15 @@ fn health() -> impl Strategy<Value = Health> {
         })
     });
     let words = (text(), of(text()));
-    (change, verdict, words, previous).prop_map(
-        |(change, verdict, (detail, account), previous)| Health {
+    (change, verdict, words, previous).prop_map(|(change, verdict, (detail, account), previous)| {
+        Health {
             change,
             verdict,
             detail: detail.into_string(),
             account: account.map(str::into_string),
             previous,
-        },
-    )
+        }
+    })
 }
 
 fn response() -> impl Strategy<Value = Response> {
