@@ -22,6 +22,7 @@ pub mod event;
 pub mod export;
 pub mod glance;
 pub mod intelligence;
+pub mod metrics;
 pub mod net;
 #[cfg(test)]
 mod page;

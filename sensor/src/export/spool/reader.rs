@@ -127,13 +127,13 @@ impl Reader {
         self.number = position.number;
     }
 
-    /// Records that are on disk and not handed out yet.
+    /// Records that have not been delivered yet.
     #[must_use]
     pub fn behind(&self) -> u64 {
         let view = self.shared.view();
         Lane::ALL
             .into_iter()
-            .map(|lane| view.next.of(lane).saturating_sub(self.rows.of(lane).next))
+            .map(|lane| view.next.of(lane).saturating_sub(self.progress.next(lane)))
             .sum()
     }
 
