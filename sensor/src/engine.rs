@@ -65,12 +65,7 @@ pub struct Engine<W: Write> {
 
 impl<W: Write> Engine<W> {
     /// Joins them; `run` is in the ids of the events that are numbered here.
-    pub fn new(
-        tracker: Tracker,
-        detector: Option<Detector>,
-        writer: Writer<W>,
-        run: u32,
-    ) -> Self {
+    pub fn new(tracker: Tracker, detector: Option<Detector>, writer: Writer<W>, run: u32) -> Self {
         Self {
             tracker,
             detector,

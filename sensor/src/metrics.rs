@@ -49,12 +49,7 @@ pub fn text(report: &Report) -> String {
     text
 }
 
-fn family<'t>(
-    text: &'t mut String,
-    name: &'static str,
-    kind: &str,
-    help: &str,
-) -> Family<'t> {
+fn family<'t>(text: &'t mut String, name: &'static str, kind: &str, help: &str) -> Family<'t> {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     Family { text, name }
 }
@@ -76,8 +71,7 @@ fn general(report: &Report, text: &mut String) {
         "1 when it sees all that it should, 0 when events or kinds of event are missing.",
     )
     .add(&[], u8::from(report.verdict == "healthy"));
-    family(text, "sensor_processes", "gauge", "Processes in the table.")
-        .add(&[], report.processes);
+    family(text, "sensor_processes", "gauge", "Processes in the table.").add(&[], report.processes);
     family(
         text,
         "sensor_processes_forgotten_total",
@@ -230,7 +224,12 @@ fn alerts(report: &Report, text: &mut String) {
 
 fn delivery(report: &Report, text: &mut String) {
     if let Some(spool) = &report.spool {
-        let mut bytes = family(text, "sensor_spool_bytes", "gauge", "Bytes on disk, by lane.");
+        let mut bytes = family(
+            text,
+            "sensor_spool_bytes",
+            "gauge",
+            "Bytes on disk, by lane.",
+        );
         for lane in &spool.lanes {
             bytes.add(&[("lane", lane.lane)], lane.bytes);
         }

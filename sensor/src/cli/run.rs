@@ -1,8 +1,8 @@
 //! `sensor run`: attaches the programs, starts the threads, waits for a reason to stop, and
 //! takes everything down again in the order that loses nothing.
 
-mod lay_out;
 mod delivery;
+mod lay_out;
 mod reload;
 
 use std::path::{Path, PathBuf};

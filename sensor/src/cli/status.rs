@@ -143,7 +143,13 @@ fn spool(report: &Value) -> String {
     let mut text = String::new();
     for lane in lanes.into_iter().flatten() {
         let number = |key: &str| lane.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let lost = ["queue_full", "failed", "refused", "dropped_full", "dropped_old"];
+        let lost = [
+            "queue_full",
+            "failed",
+            "refused",
+            "dropped_full",
+            "dropped_old",
+        ];
         text.push_str(&format!(
             "\nspool {}: {} KiB on disk, {} events kept, {} lost for want of room, time or disk",
             lane.get("lane").map(plain).unwrap_or_default(),

@@ -102,7 +102,10 @@ impl Hits {
     #[must_use]
     pub fn latency(&self) -> Latency {
         Latency {
-            classes: self.latency.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            classes: self
+                .latency
+                .each_ref()
+                .map(|count| count.load(Ordering::Relaxed)),
             sum_ns: self.latency_ns.load(Ordering::Relaxed),
         }
     }

@@ -94,6 +94,9 @@ fn answer(request: &[u8], status: &Status) -> (&'static str, String) {
             "503 Service Unavailable",
             format!("{}: {}\n", report.verdict, report.summary),
         ),
-        _ => ("404 Not Found", "there are /metrics and /health\n".to_owned()),
+        _ => (
+            "404 Not Found",
+            "there are /metrics and /health\n".to_owned(),
+        ),
     }
 }

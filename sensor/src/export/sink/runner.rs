@@ -107,8 +107,8 @@ impl Runner {
                 }
             }
             self.batch.after = self.reader.position();
-            let is_full = self.batch.len() >= self.bounds.events
-                || self.batch.bytes() >= self.bounds.bytes;
+            let is_full =
+                self.batch.len() >= self.bounds.events || self.batch.bytes() >= self.bounds.bytes;
             let left = match self.batch.since {
                 Some(since) => self.bounds.linger.saturating_sub(since.elapsed()),
                 None => {
@@ -129,7 +129,7 @@ impl Runner {
 
     /// Takes one item from the spool; false when there is none.
     fn read(&mut self) -> io::Result<bool> {
-        match self.reader.next()? {
+        match self.reader.read()? {
             None => return Ok(false),
             Some(Spooled::Gap(gap)) => {
                 self.status.missing.fetch_add(gap.count, Ordering::Relaxed);
