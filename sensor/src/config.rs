@@ -7,6 +7,7 @@ pub mod respond;
 mod shipped;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -125,6 +126,8 @@ pub struct Config {
     pub spool: options::Spool,
     /// Receivers of events.
     pub sinks: Vec<options::Options>,
+    /// Where metrics are served.
+    pub metrics: Metrics,
     /// Sizes.
     pub limits: Limits,
 }
@@ -147,6 +150,14 @@ impl Default for SigmaRules {
             builtin: true,
         }
     }
+}
+
+/// Metrics for Prometheus, over HTTP without any protection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Address and port, `127.0.0.1:9478` say; nowhere when absent.
+    pub listen: Option<SocketAddr>,
 }
 
 /// What is looked for in the content of files: scripts in web roots, programs from elsewhere than
@@ -358,6 +369,7 @@ impl Default for Config {
             respond: Respond::default(),
             spool: options::Spool::default(),
             sinks: Vec::new(),
+            metrics: Metrics::default(),
             limits: Limits::default(),
         }
     }

@@ -23,6 +23,7 @@ pub mod export;
 pub mod glance;
 pub mod intelligence;
 pub mod lifeline;
+pub mod metrics;
 pub mod net;
 #[cfg(test)]
 mod page;

@@ -103,6 +103,7 @@ impl<W: Write> Pipeline<W> {
         let clock = Clock::now();
         let mut engine = Engine::new(tracker, detector, writer, run);
         engine.reaction = Reaction::Live(responder);
+        engine.hits = Arc::clone(&status.hits);
         Self {
             records: Ordered::new(queues),
             decoder: Decoder { clock },

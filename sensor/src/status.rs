@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::content::scanner::{Counters, Counts};
+use crate::detect::hits::{Hit, Hits, Latency};
 use crate::event::health::Verdict;
 use crate::export::sink;
 use crate::export::spool::shared::{Kept, Shared};
@@ -76,6 +77,8 @@ pub struct Status {
     pub processes_forgotten: AtomicU64,
     /// Alerts raised.
     pub alerts: AtomicU64,
+    /// The same by rule, and how long they took.
+    pub hits: Arc<Hits>,
     /// The account of responses.
     pub responses: Arc<outbox::Counters>,
     /// The account of scanned files, where files are scanned.
@@ -115,6 +118,10 @@ pub struct Report {
     pub processes_forgotten: u64,
     /// Alerts raised.
     pub alerts: u64,
+    /// The same by rule.
+    pub rules: Vec<Hit>,
+    /// How long they took.
+    pub latency: Latency,
     /// The account of responses.
     pub responses: outbox::Counts,
     /// The account of scanned files, where files are scanned.
@@ -146,6 +153,7 @@ impl Status {
             processes: AtomicU64::new(0),
             processes_forgotten: AtomicU64::new(0),
             alerts: AtomicU64::new(0),
+            hits: Arc::default(),
             responses: Arc::default(),
             content: OnceLock::new(),
             intelligence: OnceLock::new(),
@@ -178,6 +186,7 @@ impl Status {
             || account.lost() + account.malformed + account.unwritten > 0
             || !account.skipped.is_empty()
             || !self.closed_decoys().is_empty()
+            || self.spool.get().is_some_and(|spool| spool.lost() > 0)
         {
             Verdict::Degraded
         } else {
@@ -239,6 +248,8 @@ impl Status {
             processes: self.processes.load(Ordering::Relaxed),
             processes_forgotten: self.processes_forgotten.load(Ordering::Relaxed),
             alerts: self.alerts.load(Ordering::Relaxed),
+            rules: self.hits.rules(),
+            latency: self.hits.latency(),
             responses: self.responses.counts(),
             content: self.content.get().map(|counters| counters.counts()),
             spool: self.spool.get().map(|shared| shared.kept()),

@@ -25,6 +25,7 @@ use crate::export::format::Format;
 use crate::export::json;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Writer};
+use crate::metrics::serve;
 use crate::pipeline::Pipeline;
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::filters::Filters;
@@ -465,6 +466,18 @@ fn wait(
                 manager.ready();
             }
         };
+        let metrics = match config.metrics.listen {
+            Some(address) => Some(serve::listen(address).with_context(|| {
+                format!("no metrics at {address}; choose another metrics.listen")
+            })?),
+            None => None,
+        };
+        let scrapes = async {
+            match metrics {
+                Some(listener) => serve::serve(listener, Arc::clone(&control.status)).await,
+                None => std::future::pending().await,
+            }
+        };
         Ok(tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
@@ -472,6 +485,7 @@ fn wait(
             () = end => "duration",
             () = beat::beat(manager, &control.status) => "service manager",
             () = closed => "output closed",
+            () = scrapes => "no more metrics",
             () = Arc::clone(&control).serve(&listener) => "control",
             () = program_log::pass_on(&mut loaded.ebpf) => "program log",
         })

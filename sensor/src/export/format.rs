@@ -8,9 +8,7 @@ use super::json;
 use crate::event::field::Fields;
 
 /// Form in which an event leaves.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Elastic Common Schema 9, nested JSON.

@@ -8,9 +8,9 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::format::Format;
+use super::pretty;
 use super::spool::Lane;
 use super::spool::feed::Feed;
-use super::pretty;
 use crate::event::{Action, Event};
 
 /// Form of the output.

@@ -15,12 +15,12 @@ use super::assemble::{Counts, assemble};
 use super::blocks::{Blocker, Change};
 use super::cache::{self, Cache};
 use super::fetch::{FetchError, fetch};
+use super::now;
 use super::shared::{Reader, Shared};
 use super::source::{Kind, Place, Source};
 use super::store::Sizes;
 use super::subject::Subject;
 use super::taxii::TaxiiError;
-use super::now;
 use crate::net::http::HttpError;
 use crate::random;
 

@@ -94,7 +94,12 @@ pub fn addresses(host: &str) -> Vec<IpAddr> {
 /// # Errors
 /// When none is known.
 pub fn address(host: &str) -> io::Result<IpAddr> {
-    let none = || io::Error::new(io::ErrorKind::NotFound, format!("no address is known for {host}"));
+    let none = || {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("no address is known for {host}"),
+        )
+    };
     addresses(host).into_iter().next().ok_or_else(none)
 }
 

@@ -177,7 +177,10 @@ fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
 }
 
 fn secured(mut stream: TcpStream, host: &str, config: &Arc<ClientConfig>) -> io::Result<Stream> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let bare = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     let name = ServerName::try_from(bare).map_err(io::Error::other)?;
     let mut connection =
         ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
@@ -189,10 +192,7 @@ fn secured(mut stream: TcpStream, host: &str, config: &Arc<ClientConfig>) -> io:
 
 /// With TLS 1.3 a server refuses our certificate only after the handshake: its alert says more
 /// than the closed connection does.
-fn reason(
-    stream: &mut StreamOwned<ClientConnection, TcpStream>,
-    error: io::Error,
-) -> io::Error {
+fn reason(stream: &mut StreamOwned<ClientConnection, TcpStream>, error: io::Error) -> io::Error {
     if stream.sock.set_nonblocking(true).is_err() {
         return error;
     }

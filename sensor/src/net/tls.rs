@@ -55,12 +55,11 @@ pub fn client(access: &Access) -> Result<Arc<ClientConfig>, TlsError> {
         None => config.with_no_client_auth(),
         Some((certificate, key)) => {
             let text = secret::read(key)?;
-            let secret = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
-                TlsError::Content {
+            let secret =
+                PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| TlsError::Content {
                     wanted: "private key",
                     path: key.clone(),
-                }
-            })?;
+                })?;
             config.with_client_auth_cert(certificates(certificate)?, secret)?
         }
     };

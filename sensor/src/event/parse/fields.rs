@@ -86,17 +86,41 @@ mod tests {
             ("[]", "an object"),
             ("{} {}", "trailing"),
             (r#"{"process.made_up": 1}"#, "\"process.made_up\""),
-            (r#"{"process": {"made_up": {"x": 1}}}"#, "\"process.made_up.x\""),
-            (r#"{"process": {"pid": "1"}}"#, "process.pid is not a whole number"),
-            (r#"{"process.pid": 1.5}"#, "process.pid is not a whole number"),
-            (r#"{"process.pid": null}"#, "process.pid is not a whole number"),
+            (
+                r#"{"process": {"made_up": {"x": 1}}}"#,
+                "\"process.made_up.x\"",
+            ),
+            (
+                r#"{"process": {"pid": "1"}}"#,
+                "process.pid is not a whole number",
+            ),
+            (
+                r#"{"process.pid": 1.5}"#,
+                "process.pid is not a whole number",
+            ),
+            (
+                r#"{"process.pid": null}"#,
+                "process.pid is not a whole number",
+            ),
             (r#"{"process.name": ["sh"]}"#, "process.name is not text"),
-            (r#"{"process.args": "sh"}"#, "process.args is not a list of texts"),
-            (r#"{"process.args": ["sh", 1]}"#, "process.args is not a list of texts"),
+            (
+                r#"{"process.args": "sh"}"#,
+                "process.args is not a list of texts",
+            ),
+            (
+                r#"{"process.args": ["sh", 1]}"#,
+                "process.args is not a list of texts",
+            ),
             (r#"{"source.ip": "here"}"#, "source.ip is not an IP address"),
             (r#"{"@timestamp": "now"}"#, "@timestamp is not a time"),
-            (r#"{"dns.answers": [{"ttl": [1]}]}"#, "dns.answers is not a list of objects"),
-            (r#"{"process.pid": 1, "process": {"pid": 1}}"#, "process.pid is there twice"),
+            (
+                r#"{"dns.answers": [{"ttl": [1]}]}"#,
+                "dns.answers is not a list of objects",
+            ),
+            (
+                r#"{"process.pid": 1, "process": {"pid": 1}}"#,
+                "process.pid is there twice",
+            ),
         ] {
             let error = error_of(line);
             assert!(error.contains(said), "{line}: {error}");

@@ -42,9 +42,7 @@ pub enum ParseError {
         expected: &'static str,
     },
     /// A field has a name that nobody knows.
-    #[error(
-        "no field is called {0:?}; a sensor of another version may have written this line"
-    )]
+    #[error("no field is called {0:?}; a sensor of another version may have written this line")]
     Unknown(String),
     /// A field is there more than once.
     #[error("the field {0} is there twice")]

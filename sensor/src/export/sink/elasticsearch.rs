@@ -145,7 +145,10 @@ mod tests {
 
     #[test]
     fn ids_are_found_in_nested_and_flat_lines() {
-        assert_eq!(id(br#"{"a":1,"event":{"id":"x-1","kind":"event"}}"#), Some("x-1"));
+        assert_eq!(
+            id(br#"{"a":1,"event":{"id":"x-1","kind":"event"}}"#),
+            Some("x-1")
+        );
         assert_eq!(id(br#"{"event.id":"x-2"}"#), Some("x-2"));
         assert_eq!(id(b"CEF:0"), None);
     }

@@ -328,7 +328,9 @@ impl Options {
         }
         let severity = self.severity.as_deref().map(|name| {
             Severity::from_name(name).ok_or_else(|| {
-                format!("severity = {name:?}: informational, low, medium, high or critical is wanted")
+                format!(
+                    "severity = {name:?}: informational, low, medium, high or critical is wanted"
+                )
             })
         });
         let within = |key: &str, value: usize, most: usize| {
@@ -437,7 +439,9 @@ impl Options {
             "splunk" => {
                 web.access.scheme = Some("Splunk");
                 if web.access.secret.is_none() {
-                    return Err("splunk needs the collector's token: secret_file or secret_env".to_owned());
+                    return Err(
+                        "splunk needs the collector's token: secret_file or secret_env".to_owned(),
+                    );
                 }
                 Destination::Splunk {
                     web,
@@ -492,7 +496,9 @@ impl Options {
 
 fn endpoint(key: &str, text: &str) -> Result<Endpoint, String> {
     let wrong = || {
-        format!("{key} = {text:?}: unix:///path, tcp://host:port, tls://host:port or udp://host:port is wanted")
+        format!(
+            "{key} = {text:?}: unix:///path, tcp://host:port, tls://host:port or udp://host:port is wanted"
+        )
     };
     let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
     if scheme == "unix" {
@@ -573,9 +579,7 @@ impl Destination {
                 };
                 Box::new(Webhook::new(web.server(), media))
             }
-            Self::Elasticsearch { web, index } => {
-                Box::new(Bulk::new(web.server(), index.clone()))
-            }
+            Self::Elasticsearch { web, index } => Box::new(Bulk::new(web.server(), index.clone())),
             Self::Splunk {
                 web,
                 index,
@@ -590,9 +594,7 @@ impl Destination {
                 };
                 Box::new(Collector::new(web.server(), place, *acknowledge))
             }
-            Self::Loki { web, labels } => {
-                Box::new(Push::new(web.server(), labels.clone(), host))
-            }
+            Self::Loki { web, labels } => Box::new(Push::new(web.server(), labels.clone(), host)),
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Runner {
     reader: Reader,
     cursor: Cursor,
     kept: Instant,
+    /// Everything before this has arrived.
+    done: Position,
     /// Batches that have arrived and may not have been read, oldest first: where each began, its
     /// bytes, and when it was sent. When the connection breaks, they are sent again.
     unread: VecDeque<(Position, usize, Instant)>,
@@ -60,6 +62,7 @@ impl Runner {
             format: sink.format,
             bounds: sink.bounds,
             batch: Batch::new(reader.position()),
+            done: reader.position(),
             reader,
             cursor,
             kept: Instant::now(),
@@ -103,17 +106,14 @@ impl Runner {
                     break;
                 }
             }
-            self.status
-                .behind
-                .store(self.reader.behind(), Ordering::Relaxed);
             self.batch.after = self.reader.position();
-            let is_full = self.batch.len() >= self.bounds.events
-                || self.batch.bytes() >= self.bounds.bytes;
+            let is_full =
+                self.batch.len() >= self.bounds.events || self.batch.bytes() >= self.bounds.bytes;
             let left = match self.batch.since {
                 Some(since) => self.bounds.linger.saturating_sub(since.elapsed()),
                 None => {
                     // What nobody wants here has arrived as well.
-                    self.arrived(0);
+                    self.arrived(self.batch.start, self.batch.after, 0);
                     NAP
                 }
             };
@@ -129,7 +129,7 @@ impl Runner {
 
     /// Takes one item from the spool; false when there is none.
     fn read(&mut self) -> io::Result<bool> {
-        match self.reader.next()? {
+        match self.reader.read()? {
             None => return Ok(false),
             Some(Spooled::Gap(gap)) => {
                 self.status.missing.fetch_add(gap.count, Ordering::Relaxed);
@@ -206,9 +206,7 @@ impl Runner {
         if self.status.recovered() {
             tracing::info!(sink = self.name, "events arrive again");
         }
-        self.batch.start = batch.start;
-        self.batch.after = batch.after;
-        self.arrived(batch.bytes());
+        self.arrived(batch.start, batch.after, batch.bytes());
         self.slow_down(batch.len());
         true
     }
@@ -252,12 +250,12 @@ impl Runner {
         again
     }
 
-    /// Everything up to the end of the batch has arrived, or has been given up for good reason.
-    fn arrived(&mut self, bytes: usize) {
+    /// Everything from one place to another has arrived, or has been given up for good reason.
+    fn arrived(&mut self, start: Position, after: Position, bytes: usize) {
+        self.done = after;
         if let Some(window) = self.transport.unread() {
             if bytes > 0 {
-                self.unread
-                    .push_back((self.batch.start, bytes, Instant::now()));
+                self.unread.push_back((start, bytes, Instant::now()));
             }
             let mut later: usize = self.unread.iter().map(|(_, bytes, _)| bytes).sum();
             while let Some((_, first, at)) = self.unread.front().copied() {
@@ -273,11 +271,9 @@ impl Runner {
 
     /// Keeps the place from which a next start goes on.
     fn keep(&mut self, at_once: bool) {
-        let place = self
-            .unread
-            .front()
-            .map_or(self.batch.after, |(place, ..)| *place);
+        let place = self.unread.front().map_or(self.done, |(place, ..)| *place);
         self.reader.delivered(place);
+        self.tell_behind();
         if !at_once && self.kept.elapsed() < KEEP_EVERY {
             return;
         }
@@ -287,7 +283,13 @@ impl Runner {
         }
     }
 
+    fn tell_behind(&self) {
+        let behind = self.reader.behind();
+        self.status.behind.store(behind, Ordering::Relaxed);
+    }
+
     fn fail(&self, why: &str) {
+        self.tell_behind();
         if self.status.failed(why) {
             tracing::warn!(sink = self.name, why, "events do not arrive; they are kept");
         }

@@ -120,9 +120,9 @@ impl Collector {
                 ("content-type", "application/json"),
                 ("x-splunk-request-channel", channel),
             ];
-            let said = self
-                .server
-                .post("/services/collector/ack", &headers, question.as_bytes())?;
+            let said =
+                self.server
+                    .post("/services/collector/ack", &headers, question.as_bytes())?;
             let Said::Good(answer) = said else {
                 return Err(Failure {
                     why: "the collector does not answer about acknowledgements".to_owned(),

@@ -164,13 +164,20 @@ fn lines_arrive_whole_although_the_connection_is_cut_in_the_middle_of_them() {
         },
     );
     feed_lines(&mut feed, 0..2000);
-    wait_for(&sinks, |report| report.behind == 0 && report.trouble.is_none() && report.delivered >= 2000);
+    wait_for(&sinks, |report| {
+        report.behind == 0 && report.trouble.is_none() && report.delivered >= 2000
+    });
     feed.finish();
     spool.finish();
     sinks.finish();
     let mut lines = Vec::new();
     for part in received {
-        lines.extend(String::from_utf8(part).unwrap().split('\n').map(str::to_owned));
+        lines.extend(
+            String::from_utf8(part)
+                .unwrap()
+                .split('\n')
+                .map(str::to_owned),
+        );
     }
     assert_eq!(new_ones(lines).len(), 2000);
 }
@@ -211,7 +218,10 @@ fn syslog_over_tcp_is_counted_and_carries_the_event() {
 /// One request: its path, and its body unpacked.
 fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
     let mut first = String::new();
-    stream.read_line(&mut first).ok().filter(|length| *length > 0)?;
+    stream
+        .read_line(&mut first)
+        .ok()
+        .filter(|length| *length > 0)?;
     let path = first.split(' ').nth(1)?.to_owned();
     let (mut length, mut packed) = (0, false);
     loop {
@@ -288,7 +298,9 @@ fn a_busy_webhook_is_asked_again_and_a_poisonous_event_costs_no_other() {
     feed_lines(&mut feed, 0..100);
     feed.finish();
     spool.finish();
-    wait_for(&sinks, |report| report.delivered == 99 && report.refused == 1);
+    wait_for(&sinks, |report| {
+        report.delivered == 99 && report.refused == 1
+    });
     sinks.finish();
     let got: BTreeSet<_> = requests
         .try_iter()
@@ -314,7 +326,10 @@ fn events_of_a_bulk_request_are_judged_one_by_one_and_have_their_own_ids() {
                 format!(r#"{{"create":{{"status":{status}}}}}"#)
             })
             .collect();
-        (200, format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")))
+        (
+            200,
+            format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")),
+        )
     });
     let (spool, mut feed) = spool(directory.path());
     feed_lines(&mut feed, 0..30);
@@ -327,13 +342,17 @@ fn events_of_a_bulk_request_are_judged_one_by_one_and_have_their_own_ids() {
         },
     );
     spool.finish();
-    wait_for(&sinks, |report| report.delivered == 29 && report.refused == 1);
+    wait_for(&sinks, |report| {
+        report.delivered == 29 && report.refused == 1
+    });
     sinks.finish();
     let requests: Vec<_> = requests.try_iter().collect();
     assert!(requests.iter().all(|(path, _)| path == "/_bulk"));
-    assert!(requests[0].1.starts_with(
-        r#"{"create":{"_index":"logs-sensor-default","_id":"00000001-0"}}"#
-    ));
+    assert!(
+        requests[0]
+            .1
+            .starts_with(r#"{"create":{"_index":"logs-sensor-default","_id":"00000001-0"}}"#)
+    );
     let again: Vec<_> = requests[1].1.lines().filter_map(number).collect();
     assert_eq!(again, [0, 3, 6, 9, 12, 15, 18, 21, 24, 27]);
 }
@@ -345,7 +364,10 @@ fn a_collector_that_never_acknowledges_has_nothing() {
     std::fs::write(&secret, "word\n").unwrap();
     let (port, requests) = serving(|count, path, _| match path {
         "/services/collector/ack" => (200, format!(r#"{{"acks":{{"{}":true}}}}"#, count - 1)),
-        _ => (200, format!(r#"{{"text":"Success","code":0,"ackId":{count}}}"#)),
+        _ => (
+            200,
+            format!(r#"{{"text":"Success","code":0,"ackId":{count}}}"#),
+        ),
     });
     let (spool, mut feed) = spool(&directory.path().join("spool"));
     feed_lines(&mut feed, 0..10);
@@ -429,4 +451,96 @@ fn what_a_sink_is_to_be_is_checked() {
         })
         .contains("token")
     );
+}
+
+/// `cargo test --release -p sensor --lib a_million -- --ignored --nocapture`, on one CPU with
+/// `taskset`: how fast events go through spool and sink, JSON included.
+#[test]
+#[ignore = "a measurement"]
+fn a_million_events_to_a_local_receiver() {
+    const EVENTS: u64 = 1_000_000;
+    let directory = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let received = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut lines, mut bytes) = (0_u64, 0_u64);
+        let mut part = vec![0; 1 << 20];
+        while let Ok(length @ 1..) = stream.read(&mut part) {
+            bytes += length as u64;
+            lines += part[..length].iter().filter(|byte| **byte == b'\n').count() as u64;
+        }
+        (lines, bytes)
+    });
+    let (spool, feed) = Spool::open(Settings {
+        directory: directory.path().to_owned(),
+        bytes_max: PerLane {
+            alerts: 1 << 28,
+            telemetry: 1 << 32,
+        },
+        segment_bytes: 1 << 26,
+        age_max: Duration::from_secs(1 << 40),
+        when_full: WhenFull::DropOldest,
+        sync_every: Duration::from_secs(1),
+    })
+    .unwrap();
+    let mut sinks = options::all(
+        &[Options {
+            lines: Some(format!("tcp://127.0.0.1:{port}")),
+            ..named("lines")
+        }],
+        |_| true,
+    )
+    .unwrap();
+    let sinks = Sinks::start(&spool, std::mem::take(&mut sinks), "host").unwrap();
+    let mut writer = crate::export::writer::Writer::new(
+        std::io::sink(),
+        crate::export::writer::Output::None,
+        crate::export::format::Format::Ecs,
+        crate::export::pretty::Style::for_stream(std::io::stdout()),
+    );
+    writer.keep_in(feed);
+    let mut event = crate::event::made_up::exec();
+    let begun = std::time::Instant::now();
+    let cpu = cpu_time();
+    let shared = spool.shared();
+    for number in 0..EVENTS {
+        event.id.sequence = number;
+        writer.write(&event);
+        if number % 64 == 63 {
+            writer.flush();
+            // A pipeline would not be faster than its events; here it waits for the disk instead.
+            while number > shared.counts.kept.telemetry.load(std::sync::atomic::Ordering::Relaxed) + 8_000 {
+                thread::yield_now();
+            }
+        }
+    }
+    writer.finish();
+    spool.finish();
+    let produced = begun.elapsed();
+    wait_for(&sinks, |report| report.delivered == EVENTS);
+    let (all, cpu) = (begun.elapsed(), cpu_time() - cpu);
+    let kept = shared.kept();
+    sinks.finish();
+    let (lines, bytes) = received.join().unwrap();
+    assert_eq!(lines, EVENTS);
+    println!(
+        "{:.0} events/s produced, {:.0} delivered; {:.2} us of CPU each, receiver included; {} bytes each, {} on disk",
+        EVENTS as f64 / produced.as_secs_f64(),
+        EVENTS as f64 / all.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / EVENTS as f64,
+        bytes / EVENTS,
+        kept.written_bytes / EVENTS,
+    );
+}
+
+/// CPU time of this process.
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the structure is there to be written.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

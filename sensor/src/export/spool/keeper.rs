@@ -409,10 +409,7 @@ impl Keeper {
         }
         let segment_bytes = self.settings.segment_bytes;
         loop {
-            let result = self
-                .rows
-                .of_mut(lane)
-                .append(block, packed, segment_bytes);
+            let result = self.rows.of_mut(lane).append(block, packed, segment_bytes);
             let Err(error) = result else {
                 counts.kept.of(lane).fetch_add(count, Ordering::Relaxed);
                 counts.bytes.fetch_add(length, Ordering::Relaxed);
@@ -484,16 +481,16 @@ impl Keeper {
     /// Lets go of segments that everybody has, and of those that are too old.
     fn tidy(&mut self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let too_old = nanoseconds(now.unwrap_or_default())
-            .saturating_sub(nanoseconds(self.settings.age_max));
+        let too_old =
+            nanoseconds(now.unwrap_or_default()).saturating_sub(nanoseconds(self.settings.age_max));
         for lane in Lane::ALL {
             while let Some(oldest) = self.rows.of(lane).segments.front().copied() {
                 let is_delivered = self
                     .shared
                     .slowest(lane)
                     .is_some_and(|next| next >= oldest.next_index);
-                let is_active = self.rows.of(lane).segments.len() == 1
-                    && self.rows.of(lane).active.is_some();
+                let is_active =
+                    self.rows.of(lane).segments.len() == 1 && self.rows.of(lane).active.is_some();
                 let is_old = oldest.newest_ns < too_old;
                 // The active one is written to again soon.
                 if !is_old && (!is_delivered || is_active) {

@@ -127,13 +127,13 @@ impl Reader {
         self.number = position.number;
     }
 
-    /// Records that are on disk and not handed out yet.
+    /// Records that have not been delivered yet.
     #[must_use]
     pub fn behind(&self) -> u64 {
         let view = self.shared.view();
         Lane::ALL
             .into_iter()
-            .map(|lane| view.next.of(lane).saturating_sub(self.rows.of(lane).next))
+            .map(|lane| view.next.of(lane).saturating_sub(self.progress.next(lane)))
             .sum()
     }
 
@@ -146,7 +146,7 @@ impl Reader {
     ///
     /// # Errors
     /// When a segment cannot be opened. One that cannot be read on is a gap.
-    pub fn next(&mut self) -> io::Result<Option<Item<'_>>> {
+    pub fn read(&mut self) -> io::Result<Option<Item<'_>>> {
         if !self.is_anything_left()? {
             self.view = self.shared.view();
             if !self.is_anything_left()? {

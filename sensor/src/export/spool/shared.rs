@@ -170,6 +170,23 @@ impl Shared {
         receivers.iter().map(|progress| progress.next(lane)).min()
     }
 
+    /// Events since the start that could not be kept until everybody had them.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let counts = &self.counts;
+        [
+            &counts.queue_full,
+            &counts.failed,
+            &counts.refused,
+            &counts.dropped_full,
+            &counts.dropped_old,
+        ]
+        .into_iter()
+        .flat_map(|lanes| [&lanes.alerts, &lanes.telemetry])
+        .map(|count| count.load(Ordering::Relaxed))
+        .sum()
+    }
+
     /// What is kept, and what became of the rest.
     #[must_use]
     pub fn kept(&self) -> Kept {

@@ -35,7 +35,7 @@ struct Got {
 }
 
 fn drain(reader: &mut Reader, got: &mut Got) {
-    while let Some(item) = reader.next().unwrap() {
+    while let Some(item) = reader.read().unwrap() {
         match item {
             Item::Record(_, record) => got
                 .texts
@@ -224,7 +224,15 @@ fn what_everybody_has_is_let_go_and_not_before() {
     drain(&mut quick, &mut got);
     quick.delivered(quick.position());
     drain(&mut slow, &mut got);
-    assert!(directory.path().join("telemetry").read_dir().unwrap().count() > 5);
+    assert!(
+        directory
+            .path()
+            .join("telemetry")
+            .read_dir()
+            .unwrap()
+            .count()
+            > 5
+    );
     slow.delivered(slow.position());
     wait_for(&|count| count == 1);
     feed.finish();
@@ -318,7 +326,7 @@ proptest! {
                 Step::Flush => feed.flush(),
                 Step::Read(most) => {
                     for _ in 0..most {
-                        match reader.next().unwrap() {
+                        match reader.read().unwrap() {
                             None => break,
                             Some(Item::Gap(gap)) => panic!("{gap:?}"),
                             Some(Item::Record(_, record)) => seen.push(number(record.payload)),
@@ -340,7 +348,7 @@ proptest! {
                 }
             }
         }
-        while let Some(item) = reader.next().unwrap() {
+        while let Some(item) = reader.read().unwrap() {
             match item {
                 Item::Gap(gap) => panic!("{gap:?}"),
                 Item::Record(_, record) => seen.push(number(record.payload)),
