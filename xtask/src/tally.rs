@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn failures_are_named_with_their_place() {
-        let text = "test a ... ok\ntest b::c ... noise\nFAILED\n\nfailures:\n\n---- b::c stdout ----\n";
+        let text =
+            "test a ... ok\ntest b::c ... noise\nFAILED\n\nfailures:\n\n---- b::c stdout ----\n";
         assert_eq!(tally(text).at("6.1-on").failures, ["6.1-on: b::c"]);
     }
 

@@ -51,6 +51,7 @@ const ONCE: &[&str] = &[
     "content",
     "decoys",
     "firewall",
+    "formats",
     "guard_packets",
     "intelligence",
     "isolation",

@@ -2,6 +2,7 @@
 //! counted and said once in a while, never silently dropped.
 
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use super::format::Format;
 use super::pretty;
 use crate::event::Event;
+use crate::identity::Identity;
 
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -44,17 +46,20 @@ pub struct Writer<W: Write> {
     out: BufWriter<W>,
     output: Output,
     schema: Format,
+    /// Where the events are from.
+    pub origin: Arc<Identity>,
     style: pretty::Style,
     complained: Option<Instant>,
 }
 
 impl<W: Write> Writer<W> {
-    /// A writer; pretty output begins with a header line.
+    /// A writer of events that are from nowhere yet; pretty output begins with a header line.
     pub fn new(out: W, output: Output, schema: Format, style: pretty::Style) -> Self {
         let mut writer = Self {
             out: BufWriter::with_capacity(BUFFER_BYTES, out),
             output,
             schema,
+            origin: Arc::default(),
             style,
             complained: None,
         };
@@ -69,7 +74,7 @@ impl<W: Write> Writer<W> {
         let line = match self.output {
             Output::None => return Written::Yes,
             Output::Pretty => Ok(pretty::line(event, self.style)),
-            Output::Json => self.schema.line(&event.fields()),
+            Output::Json => self.schema.line(&event.fields_from(&self.origin)),
         };
         match line {
             Ok(line) => self.put(line),

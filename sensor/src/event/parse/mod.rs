@@ -8,6 +8,7 @@ mod fields;
 mod file;
 mod network;
 mod object;
+mod origin;
 mod privilege;
 mod process;
 mod row;
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 use super::field::Field;
 use super::{Action, Event, EventId, Stamp};
+use crate::identity::Identity;
 use row::{Row, Wall};
 
 pub use fields::fields;
@@ -42,9 +44,7 @@ pub enum ParseError {
         expected: &'static str,
     },
     /// A field has a name that nobody knows.
-    #[error(
-        "no field is called {0:?}; a sensor of another version may have written this line"
-    )]
+    #[error("no field is called {0:?}; a sensor of another version may have written this line")]
     Unknown(String),
     /// A field is there more than once.
     #[error("the field {0} is there twice")]
@@ -72,6 +72,8 @@ pub enum Parsed {
     Event {
         /// The event.
         event: Box<Event>,
+        /// Where it is from.
+        origin: Box<Identity>,
         /// Fields of it that nobody knows here.
         unknown_fields: u64,
     },
@@ -105,6 +107,7 @@ pub fn line(line: &[u8]) -> Result<Parsed, ParseError> {
             process,
             action,
         }),
+        origin: Box::new(origin::origin(&row)?),
         unknown_fields: row.unknown.count,
     })
 }

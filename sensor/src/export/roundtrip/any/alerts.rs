@@ -23,7 +23,13 @@ pub(super) fn alert() -> BoxedStrategy<Alert> {
         Severity::Critical,
     ];
     let judgement = (rule(), select(severities), 0_u8..=100);
-    let words = (text(), of(text()), vec(text(), 0..3), of(path()), of(text()));
+    let words = (
+        text(),
+        of(text()),
+        vec(text(), 0..3),
+        of(path()),
+        of(text()),
+    );
     let evidence = vec((any::<u32>(), any::<u64>()), 0..3);
     let found = (of(peer()), of(content()), of(indicator()));
     let counts = (evidence, long(), long());
