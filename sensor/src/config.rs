@@ -5,6 +5,7 @@ pub mod prevent;
 pub mod respond;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -15,12 +16,17 @@ use crate::content::scanner::Settings;
 use crate::content::source::Sources;
 use crate::decoy;
 use crate::export::format::Format;
+use crate::export::sink::options;
+use crate::export::spool::Settings as SpoolSettings;
 use crate::export::writer::Output;
 use crate::identity;
 use crate::intelligence::source;
 use crate::probe::filters::{PathRules, Rules, Watch};
+use crate::probe::selection::Selection;
 use respond::Respond;
 
+/// Families of events that no program tells of.
+const OWN_FAMILIES: [&str; 2] = ["response", "sensor"];
 /// Smallest ring, in KiB.
 const RING_KIB_MIN: u32 = 64;
 /// Largest ring, in KiB.
@@ -68,6 +74,12 @@ pub enum ConfigError {
     /// A rule about programs that are not to start means nothing.
     #[error("in [[respond.prevent]]: {0}")]
     Prevent(String),
+    /// A receiver means nothing.
+    #[error("in [[sinks]]: {0}")]
+    Sinks(String),
+    /// A value in `[spool]` means nothing.
+    #[error("in [spool]: {0}")]
+    Spool(String),
     /// A value is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
     Range {
@@ -114,6 +126,12 @@ pub struct Config {
     pub decoys: decoy::Options,
     /// What is done about intruders.
     pub respond: Respond,
+    /// Where events are kept until their receivers have them.
+    pub spool: options::Spool,
+    /// Receivers of events.
+    pub sinks: Vec<options::Options>,
+    /// Where metrics are served.
+    pub metrics: Metrics,
     /// Sizes.
     pub limits: Limits,
 }
@@ -136,6 +154,14 @@ impl Default for SigmaRules {
             builtin: true,
         }
     }
+}
+
+/// Metrics for Prometheus, over HTTP without any protection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Address and port, `127.0.0.1:9478` say; nowhere when absent.
+    pub listen: Option<SocketAddr>,
 }
 
 /// What is looked for in the content of files: scripts in web roots, programs from elsewhere than
@@ -346,6 +372,9 @@ impl Default for Config {
             intelligence: Vec::new(),
             decoys: decoy::Options::default(),
             respond: Respond::default(),
+            spool: options::Spool::default(),
+            sinks: Vec::new(),
+            metrics: Metrics::default(),
             limits: Limits::default(),
         }
     }
@@ -421,6 +450,23 @@ impl Config {
         self.decoys.check().map_err(ConfigError::Decoys)
     }
 
+    /// The receivers, checked.
+    ///
+    /// # Errors
+    /// What is wrong with the first that is not accepted.
+    pub fn sinks(&self) -> Result<Vec<options::Sink>, ConfigError> {
+        options::all(&self.sinks, is_kind).map_err(ConfigError::Sinks)
+    }
+
+    /// The spool, checked.
+    ///
+    /// # Errors
+    /// The first value that means nothing.
+    pub fn spool(&self) -> Result<SpoolSettings, ConfigError> {
+        let settings = self.spool.settings(&self.state_directory);
+        settings.map_err(ConfigError::Spool)
+    }
+
     /// Checks ranges.
     ///
     /// # Errors
@@ -443,6 +489,8 @@ impl Config {
         self.file_rules()?;
         self.decoys()?;
         self.sources()?;
+        self.sinks()?;
+        self.spool()?;
         self.respond.check()?;
         if !(1..=content::SIZE_MAX).contains(&self.content.max_size) {
             return Err(ConfigError::Range {
@@ -460,6 +508,11 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Whether events have this name or are of this family, whether observed or the sensor's own.
+fn is_kind(name: &str) -> bool {
+    Selection::parse([name]).is_ok() || OWN_FAMILIES.contains(&name)
 }
 
 /// Names the nearest of the keys that serde's message lists:

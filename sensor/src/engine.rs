@@ -5,7 +5,9 @@
 //! was recorded; knows neither.
 
 use std::io::Write;
+use std::sync::Arc;
 
+use crate::detect::hits::Hits;
 use crate::detect::{Detector, Raised};
 use crate::event::process::ProcessKey;
 use crate::event::{Action, Event, EventId, Stamp};
@@ -56,22 +58,20 @@ pub struct Engine<W: Write> {
     pub writer: Writer<W>,
     /// Acts on alerts.
     pub reaction: Reaction,
+    /// Counts alerts.
+    pub hits: Arc<Hits>,
     next_id: EventId,
 }
 
 impl<W: Write> Engine<W> {
     /// Joins them; `run` is in the ids of the events that are numbered here.
-    pub const fn new(
-        tracker: Tracker,
-        detector: Option<Detector>,
-        writer: Writer<W>,
-        run: u32,
-    ) -> Self {
+    pub fn new(tracker: Tracker, detector: Option<Detector>, writer: Writer<W>, run: u32) -> Self {
         Self {
             tracker,
             detector,
             writer,
             reaction: Reaction::None,
+            hits: Arc::default(),
             next_id: EventId { run, sequence: 0 },
         }
     }
@@ -157,6 +157,7 @@ impl<W: Write> Engine<W> {
         let mut alerts = Vec::with_capacity(raised.len());
         for Raised { mut alert, about } in raised {
             alert.latency_ns = latency();
+            self.hits.count(&alert);
             alerts.push(Event {
                 id,
                 cpu,

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::random;
 use crate::state;
 
 /// Longest text, in bytes; what is longer is cut.
@@ -278,10 +279,7 @@ fn uname() -> [String; 3] {
 
 /// A random one (version 4, RFC 9562, 5.4).
 fn uuid() -> String {
-    let mut bytes = [0; 16];
-    // SAFETY: the buffer is as long as said. Sixteen bytes are never cut short.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    let random = u128::from_be_bytes(bytes);
+    let random = (0..4).fold(0, |bits, _| bits << 32 | u128::from(random::number()));
     let (version, variant): (u128, u128) = (4 << 76, 2 << 62);
     let bits = random & !(0xf << 76) & !(3 << 62) | version | variant;
     let (low, middle) = (bits & 0xffff_ffff_ffff, bits >> 48 & 0xffff);

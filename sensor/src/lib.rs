@@ -23,11 +23,14 @@ pub mod export;
 pub mod glance;
 pub mod identity;
 pub mod intelligence;
+pub mod metrics;
+pub mod net;
 #[cfg(test)]
 mod page;
 pub mod pipeline;
 pub mod priority;
 pub mod probe;
+pub mod random;
 pub mod replay;
 pub mod respond;
 pub mod state;

@@ -100,6 +100,7 @@ impl<W: Write> Pipeline<W> {
         let clock = Clock::now();
         let mut engine = Engine::new(tracker, detector, writer, run);
         engine.reaction = Reaction::Live(responder);
+        engine.hits = Arc::clone(&status.hits);
         Self {
             records: Ordered::new(queues),
             decoder: Decoder { clock },
@@ -465,7 +466,7 @@ impl<W: Write> Pipeline<W> {
         self.settle();
         let text = serde_json::to_string(&self.account).ok();
         self.say(Change::Stopped, self.account.verdict(), text);
-        self.engine.writer.flush();
+        self.engine.writer.finish();
     }
 
     fn say(&mut self, change: Change, detail: String, account: Option<String>) {

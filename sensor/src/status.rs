@@ -8,7 +8,10 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::content::scanner::{Counters, Counts};
+use crate::detect::hits::{Hit, Hits, Latency};
 use crate::event::health::Verdict;
+use crate::export::sink;
+use crate::export::spool::shared::{Kept, Shared};
 use crate::intelligence::Intelligence;
 use crate::probe::account::{Account, KernelSide, UserSide};
 use crate::probe::load::Served;
@@ -71,6 +74,8 @@ pub struct Status {
     pub processes_forgotten: AtomicU64,
     /// Alerts raised.
     pub alerts: AtomicU64,
+    /// The same by rule, and how long they took.
+    pub hits: Arc<Hits>,
     /// The account of responses.
     pub responses: Arc<outbox::Counters>,
     /// The account of scanned files, where files are scanned.
@@ -79,6 +84,10 @@ pub struct Status {
     pub intelligence: OnceLock<Intelligence>,
     /// Decoy ports that could not be opened, and why.
     pub closed_decoys: OnceLock<Vec<String>>,
+    /// What is kept for receivers, where there are any.
+    pub spool: OnceLock<Arc<Shared>>,
+    /// Receivers.
+    pub sinks: OnceLock<Vec<Arc<sink::status::Status>>>,
     /// Nobody reads the output any more.
     pub output_closed: AtomicBool,
 }
@@ -106,10 +115,18 @@ pub struct Report {
     pub processes_forgotten: u64,
     /// Alerts raised.
     pub alerts: u64,
+    /// The same by rule.
+    pub rules: Vec<Hit>,
+    /// How long they took.
+    pub latency: Latency,
     /// The account of responses.
     pub responses: outbox::Counts,
     /// The account of scanned files, where files are scanned.
     pub content: Option<Counts>,
+    /// What is kept for receivers, where there are any.
+    pub spool: Option<Kept>,
+    /// Receivers.
+    pub sinks: Vec<sink::status::Report>,
     /// How the programs fare.
     pub programs: Vec<Runs>,
 }
@@ -132,10 +149,13 @@ impl Status {
             processes: AtomicU64::new(0),
             processes_forgotten: AtomicU64::new(0),
             alerts: AtomicU64::new(0),
+            hits: Arc::default(),
             responses: Arc::default(),
             content: OnceLock::new(),
             intelligence: OnceLock::new(),
             closed_decoys: OnceLock::new(),
+            spool: OnceLock::new(),
+            sinks: OnceLock::new(),
             output_closed: AtomicBool::new(false),
         }
     }
@@ -162,6 +182,7 @@ impl Status {
             || account.lost() + account.malformed + account.unwritten > 0
             || !account.skipped.is_empty()
             || !self.closed_decoys().is_empty()
+            || self.spool.get().is_some_and(|spool| spool.lost() > 0)
         {
             Verdict::Degraded
         } else {
@@ -223,8 +244,18 @@ impl Status {
             processes: self.processes.load(Ordering::Relaxed),
             processes_forgotten: self.processes_forgotten.load(Ordering::Relaxed),
             alerts: self.alerts.load(Ordering::Relaxed),
+            rules: self.hits.rules(),
+            latency: self.hits.latency(),
             responses: self.responses.counts(),
             content: self.content.get().map(|counters| counters.counts()),
+            spool: self.spool.get().map(|shared| shared.kept()),
+            sinks: self
+                .sinks
+                .get()
+                .into_iter()
+                .flatten()
+                .map(|status| status.report())
+                .collect(),
             programs: self.programs.runs().collect(),
         })
     }

@@ -56,7 +56,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("detached", &[]),
     ("door", &[]),
     ("glance", &[]),
-    ("identity", &["state"]),
+    ("identity", &["random", "state"]),
     ("priority", &[]),
     ("state", &[]),
 ];

@@ -1,6 +1,7 @@
 //! `sensor run`: attaches the programs, starts the threads, waits for a reason to stop, and
 //! takes everything down again in the order that loses nothing.
 
+mod delivery;
 mod lay_out;
 mod reload;
 
@@ -24,6 +25,7 @@ use crate::export::json;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Writer};
 use crate::identity::Identity;
+use crate::metrics::serve;
 use crate::pipeline::Pipeline;
 use crate::probe::account::{KernelSide, UserSide};
 use crate::probe::filters::Filters;
@@ -34,6 +36,7 @@ use crate::probe::program_log;
 use crate::probe::programs::Programs;
 use crate::probe::reader::{self, Lanes, Reader};
 use crate::probe::selection::Selection;
+use crate::random;
 use crate::respond::firewall::Firewall;
 use crate::respond::hands::Hands;
 use crate::respond::journal::Left;
@@ -42,6 +45,7 @@ use crate::respond::responder::Responder;
 use crate::state::Keeper;
 use crate::status::Status;
 use crate::track::Tracker;
+use delivery::Delivery;
 use reload::Reload;
 
 /// How long an event may take to be written once the sensor is told to stop.
@@ -221,6 +225,7 @@ fn watch(
     let mut writer = Writer::new(std::io::stdout(), output, config.schema, style);
     let origin = Arc::new(Identity::here(&config.state_directory, &config.identity));
     writer.origin = Arc::clone(&origin);
+    let delivery = Delivery::start(config, &mut writer, &status)?;
     let tracker = Tracker::new(config.limits.processes)?;
     let (producer, consumer) = reader::queues();
     let (renew, renewals) = mpsc::channel();
@@ -250,7 +255,7 @@ fn watch(
     }
     let pipeline = Pipeline::new(
         consumer,
-        random(),
+        random::number(),
         tracker,
         detector,
         filters,
@@ -303,7 +308,11 @@ fn watch(
         }
         ended
     };
-    end_of(end, &status)
+    let code = end_of(end, &status)?;
+    if let Some(delivery) = delivery {
+        delivery.finish();
+    }
+    Ok(code)
 }
 
 /// Waits for the last events to be written, as long as any is: whoever reads them may have
@@ -429,12 +438,25 @@ fn wait(
                 reload.now();
             }
         };
+        let metrics = match config.metrics.listen {
+            Some(address) => Some(serve::listen(address).with_context(|| {
+                format!("no metrics at {address}; choose another metrics.listen")
+            })?),
+            None => None,
+        };
+        let scrapes = async {
+            match metrics {
+                Some(listener) => serve::serve(listener, Arc::clone(&control.status)).await,
+                None => std::future::pending().await,
+            }
+        };
         Ok(tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
             () = reloads => "no more signals",
             () = end => "duration",
             () = closed => "output closed",
+            () = scrapes => "no more metrics",
             () = Arc::clone(&control).serve(&listener) => "control",
             () = program_log::pass_on(&mut loaded.ebpf) => "program log",
         })
@@ -455,13 +477,6 @@ fn wait_for_programs() {
 fn give_memory_back() {
     // SAFETY: no preconditions.
     unsafe { libc::malloc_trim(0) };
-}
-
-fn random() -> u32 {
-    let mut bytes = [0; 4];
-    // SAFETY: the buffer is as long as said. Four bytes are never cut short.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    u32::from_ne_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -85,6 +85,8 @@ fn text(report: &Value) -> String {
     }
     text.push_str(&responses(report));
     text.push_str(&files(report));
+    text.push_str(&spool(report));
+    text.push_str(&sinks(report));
     text
 }
 
@@ -133,6 +135,60 @@ fn files(report: &Value) -> String {
         number("restarts"),
         number("refused"),
     )
+}
+
+/// A line for each lane of the spool, where there is one.
+fn spool(report: &Value) -> String {
+    let lanes = report.pointer("/spool/lanes").and_then(Value::as_array);
+    let mut text = String::new();
+    for lane in lanes.into_iter().flatten() {
+        let number = |key: &str| lane.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let lost = [
+            "queue_full",
+            "failed",
+            "refused",
+            "dropped_full",
+            "dropped_old",
+        ];
+        text.push_str(&format!(
+            "\nspool {}: {} KiB on disk, {} events kept, {} lost for want of room, time or disk",
+            lane.get("lane").map(plain).unwrap_or_default(),
+            number("bytes") / 1024,
+            number("kept"),
+            lost.into_iter().map(number).sum::<u64>(),
+        ));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// A table of the receivers, where there are any.
+fn sinks(report: &Value) -> String {
+    let sinks = report.get("sinks").and_then(Value::as_array);
+    let Some(sinks) = sinks.filter(|sinks| !sinks.is_empty()) else {
+        return String::new();
+    };
+    let mut text = format!(
+        "\n{:<22} {:<14} {:>12} {:>10} {:>9} {:>9}  NOW\n",
+        "SINK", "KIND", "DELIVERED", "BEHIND", "REFUSED", "MISSING"
+    );
+    for sink in sinks {
+        let word = |key: &str| sink.get(key).map(plain).unwrap_or_default();
+        let trouble = sink.get("trouble").and_then(Value::as_str);
+        text.push_str(&format!(
+            "{:<22} {:<14} {:>12} {:>10} {:>9} {:>9}  {}\n",
+            word("name"),
+            word("kind"),
+            word("delivered"),
+            word("behind"),
+            word("refused"),
+            word("missing"),
+            trouble.unwrap_or("delivers"),
+        ));
+    }
+    text
 }
 
 /// Text without quotes, anything else as JSON has it.

@@ -10,6 +10,7 @@ mod decoded;
 mod decoys;
 mod download;
 mod finding;
+pub mod hits;
 mod identity;
 mod incidents;
 mod indicators;

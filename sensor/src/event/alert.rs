@@ -61,6 +61,12 @@ impl Severity {
         .find(|severity| severity.name() == name)
     }
 
+    /// Its place among them, from 1 (informational) to 5 (critical).
+    #[must_use]
+    pub const fn rank(self) -> u8 {
+        self as u8 + 1
+    }
+
     /// Number for `event.severity`, 0 to 100, on the scale that Elastic's rules use.
     #[must_use]
     pub const fn number(self) -> u64 {

@@ -154,7 +154,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Brings the fields into the order of their names, so that a writer can nest them.
-    pub(super) fn sort(&mut self) {
+    pub fn sort(&mut self) {
         self.values.sort_unstable_by_key(|(field, _)| *field as u16);
     }
 

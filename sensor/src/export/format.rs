@@ -23,8 +23,20 @@ pub enum Format {
 }
 
 impl Format {
+    /// The form in which events are kept on disk for receivers.
+    pub const KEPT: Self = Self::Ecs;
+
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Ecs, Self::Native, Self::Ocsf, Self::Cef];
+
+    /// Whether its lines are JSON objects.
+    #[must_use]
+    pub const fn is_json(self) -> bool {
+        match self {
+            Self::Ecs | Self::Native | Self::Ocsf => true,
+            Self::Cef => false,
+        }
+    }
 
     /// An event as one line of UTF-8 without controls and without the newline, whatever is in
     /// its fields.
@@ -53,7 +65,7 @@ mod tests {
     fn assert_one_line(format: Format, fields: &Fields<'_>) {
         let line = format.line(fields).unwrap();
         assert!(!line.chars().any(char::is_control), "{format:?}: {line:?}");
-        if format != Format::Cef {
+        if format.is_json() {
             let json: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert!(json.is_object());
         }

@@ -8,4 +8,6 @@ pub mod ocsf;
 pub mod pretty;
 #[cfg(test)]
 pub mod roundtrip;
+pub mod sink;
+pub mod spool;
 pub mod writer;

@@ -1,5 +1,5 @@
-//! Writes events to standard output in the format asked for. What cannot be written is
-//! counted and said once in a while, never silently dropped.
+//! Writes events to standard output in the format asked for, and to the spool where there are other
+//! receivers. What cannot be written is counted and said once in a while, never silently dropped.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use serde::Deserialize;
 
 use super::format::Format;
 use super::pretty;
-use crate::event::Event;
+use super::spool::Lane;
+use super::spool::feed::Feed;
+use crate::event::{Action, Event};
 use crate::identity::Identity;
 
 /// Form of the output.
@@ -41,7 +43,7 @@ pub enum Written {
     Closed,
 }
 
-/// A sink for events.
+/// Where events go.
 pub struct Writer<W: Write> {
     out: BufWriter<W>,
     output: Output,
@@ -50,6 +52,7 @@ pub struct Writer<W: Write> {
     pub origin: Arc<Identity>,
     style: pretty::Style,
     complained: Option<Instant>,
+    spool: Option<Feed>,
 }
 
 impl<W: Write> Writer<W> {
@@ -62,6 +65,7 @@ impl<W: Write> Writer<W> {
             origin: Arc::default(),
             style,
             complained: None,
+            spool: None,
         };
         if output == Output::Pretty {
             writer.put(pretty::header(style));
@@ -69,15 +73,15 @@ impl<W: Write> Writer<W> {
         writer
     }
 
+    /// Has everything kept for receivers as well.
+    pub fn keep_in(&mut self, spool: Feed) {
+        self.spool = Some(spool);
+    }
+
     /// Writes one event.
     pub fn write(&mut self, event: &Event) -> Written {
-        let line = match self.output {
-            Output::None => return Written::Yes,
-            Output::Pretty => Ok(pretty::line(event, self.style)),
-            Output::Json => self.schema.line(&event.fields_from(&self.origin)),
-        };
-        match line {
-            Ok(line) => self.put(line),
+        match self.try_write(event) {
+            Ok(written) => written,
             Err(error) => {
                 self.complain(&io::Error::other(error));
                 Written::No
@@ -85,8 +89,40 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    fn try_write(&mut self, event: &Event) -> serde_json::Result<Written> {
+        let is_json = self.output == Output::Json;
+        let mut line = None;
+        if is_json || self.spool.is_some() {
+            let fields = event.fields_from(&self.origin);
+            if let Some(spool) = &mut self.spool {
+                let kept = Format::KEPT.line(&fields)?;
+                keep(spool, event, &kept);
+                line = Some(kept);
+            }
+            if is_json && (line.is_none() || self.schema != Format::KEPT) {
+                line = Some(self.schema.line(&fields)?);
+            }
+        }
+        Ok(match (self.output, line) {
+            (Output::Pretty, _) => self.put(pretty::line(event, self.style)),
+            (Output::Json, Some(line)) => self.put(line),
+            _ => Written::Yes,
+        })
+    }
+
+    /// The last events are on their way to receivers, however long their disk takes.
+    pub fn finish(mut self) {
+        self.flush();
+        if let Some(spool) = self.spool {
+            spool.finish();
+        }
+    }
+
     /// Hands over what was collected.
     pub fn flush(&mut self) -> Written {
+        if let Some(spool) = &mut self.spool {
+            spool.flush();
+        }
         let result = self.out.flush();
         self.judge(result)
     }
@@ -117,4 +153,16 @@ impl<W: Write> Writer<W> {
             tracing::error!(%error, "events cannot be written to standard output; they are counted as unwritten");
         }
     }
+}
+
+/// Keeps an event for receivers; alerts, and what the sensor says of itself and of what it did, in
+/// a lane of their own.
+fn keep(spool: &mut Feed, event: &Event, line: &str) {
+    let (lane, severity) = match &event.action {
+        Action::Alert(alert) => (Lane::Alerts, alert.severity.rank()),
+        Action::Response(_) | Action::Lost(_) | Action::Health(_) => (Lane::Alerts, 0),
+        _ => (Lane::Telemetry, 0),
+    };
+    let name = event.action.label().name;
+    spool.put(lane, event.time.wall_ns, severity, name, line.as_bytes());
 }

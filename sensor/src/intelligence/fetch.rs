@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::cache::{Cache, Meta};
-use super::http::{Client, HttpError};
 use super::list::{self, Line};
 use super::source::{Kind, Place, Source};
 use super::stix::{self, Object, Record, StixError};
 use super::taxii::{self, TaxiiError};
+use crate::net::http::{Client, HttpError};
 
 /// Longest list, unpacked, in bytes.
 const LIST_MAX: u64 = 256 * 1024 * 1024;

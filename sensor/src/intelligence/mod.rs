@@ -7,12 +7,10 @@ mod assemble;
 pub mod blocks;
 mod cache;
 mod fetch;
-pub mod http;
 mod json;
 pub mod list;
 pub mod pattern;
 pub mod refresh;
-mod resolve;
 pub mod shared;
 pub mod source;
 pub mod stix;
@@ -27,12 +25,4 @@ pub use refresh::Intelligence;
 pub fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
-}
-
-/// A number that nobody can guess.
-fn random() -> u32 {
-    let mut bytes = [0; 4];
-    // SAFETY: the buffer is as long as said. Four bytes are never cut short.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    u32::from_ne_bytes(bytes)
 }

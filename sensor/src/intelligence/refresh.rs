@@ -15,13 +15,14 @@ use super::assemble::{Counts, assemble};
 use super::blocks::{Blocker, Change};
 use super::cache::{self, Cache};
 use super::fetch::{FetchError, fetch};
-use super::http::HttpError;
+use super::now;
 use super::shared::{Reader, Shared};
 use super::source::{Kind, Place, Source};
 use super::store::Sizes;
 use super::subject::Subject;
 use super::taxii::TaxiiError;
-use super::{now, random};
+use crate::net::http::HttpError;
+use crate::random;
 
 /// Commands that wait.
 const COMMANDS_MAX: usize = 16;
@@ -419,7 +420,7 @@ impl List {
 /// A time, up to a tenth longer or shorter, so that not all sensors ask at once.
 fn jittered(time: Duration) -> Duration {
     let tenth = time / 10;
-    let share = f64::from(random()) / f64::from(u32::MAX);
+    let share = f64::from(random::number()) / f64::from(u32::MAX);
     time - tenth + tenth.mul_f64(2.0 * share)
 }
 

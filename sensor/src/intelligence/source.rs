@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::http::{Access, Secret};
 use super::stix::is_technique;
+use crate::net::access::Access;
+use crate::net::secret::Secret;
 
 /// Lists of one configuration.
 pub const SOURCES_MAX: usize = 64;
@@ -248,6 +249,7 @@ impl Options {
         Ok(Access {
             username: self.username.clone(),
             secret,
+            scheme: None,
             authorities: self.ca.clone(),
             certificate,
             proxy: self.proxy.clone(),

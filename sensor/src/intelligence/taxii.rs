@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::http::{Client, HttpError};
 use super::stix::{self, Object, StixError};
+use crate::net::http::{Client, HttpError};
 
 /// The media type (TAXII 2.1, 1.6.8.1), and what is asked for.
 const MEDIA: &str = "application/taxii+json";

@@ -155,7 +155,7 @@ macro_rules! process {
             ProcessEntityId "uid" Text;
             ProcessStart "created_time" Millis;
             ProcessCommandLine "cmd_line" Text;
-            ProcessWorkingDirectory "working_directory" Text;
+            ProcessWorkingDirectory "working_directory" TextBeside(Field::ProcessPid);
             ProcessEnvVars "environment_variables" Variables;
             ProcessExecutable "path" Text;
             ProcessExecutable "file.path" Text;

@@ -8,8 +8,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use super::*;
-use crate::intelligence::http::{Access, Patience};
 use crate::intelligence::stix::Record;
+use crate::net::access::Access;
+use crate::net::http::Patience;
 
 /// Serves one answer for each request: a function of its number and text.
 struct Server {
@@ -249,9 +250,7 @@ fn redirects_end_and_take_no_credentials_elsewhere() {
     std::fs::write(secret.path(), "geheim\n").unwrap();
     let access = Access {
         username: Some("me".to_owned()),
-        secret: Some(crate::intelligence::http::Secret::File(
-            secret.path().to_owned(),
-        )),
+        secret: Some(crate::net::secret::Secret::File(secret.path().to_owned())),
         ..Access::default()
     };
     let client = Client::new(&access, &server.url()).unwrap();

@@ -16,22 +16,15 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy};
 
+use super::access::Access;
 use super::resolve::Direct;
+use super::secret::{self, SecretError};
+use super::tls::AUTHORITIES;
 
 /// Other addresses that an answer may send us to, one after the other.
 const REDIRECTS_MAX: u32 = 3;
-/// Longest secret, in bytes.
-const SECRET_MAX: u64 = 64 * 1024;
 /// Longest wait that a server may ask for.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// Where distributions keep the authorities that they trust.
-const AUTHORITIES: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// Why a document could not be had.
 #[derive(Debug, Error)]
 pub enum HttpError {
@@ -43,9 +36,9 @@ pub enum HttpError {
         /// Why.
         why: String,
     },
-    /// A variable of the environment that the configuration names.
-    #[error("the environment has no variable {0} with a secret in it")]
-    Variable(String),
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// Credentials would go over the network for all to read.
     #[error("{0} is not https, so no credentials are sent there")]
     Insecure(String),
@@ -90,30 +83,6 @@ pub enum HttpError {
         /// What is wanted.
         wanted: &'static str,
     },
-}
-
-/// Where a secret is. Never in the configuration itself, which more people read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Secret {
-    /// In a file, of which the last line break does not count.
-    File(PathBuf),
-    /// In a variable of the environment.
-    Variable(String),
-}
-
-/// What it takes to be let in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// With a password; else the secret is a token.
-    pub username: Option<String>,
-    /// Password or token.
-    pub secret: Option<Secret>,
-    /// Authorities to trust instead of those of this host, in PEM.
-    pub authorities: Option<PathBuf>,
-    /// Certificates to show, in PEM, and the key, which may be in the same file.
-    pub certificate: Option<(PathBuf, PathBuf)>,
-    /// `http://proxy:3128`; what the environment says is not looked at.
-    pub proxy: Option<String>,
 }
 
 /// How long a server may take.
@@ -233,6 +202,40 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Sends a document, and waits for what is said about it, be it a refusal.
+    ///
+    /// # Errors
+    /// When there is no answer, or the server is busy.
+    pub fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        document: &[u8],
+    ) -> Result<(u16, Answer), HttpError> {
+        let mut request = self.agent.post(url);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request
+            .send(document)
+            .map_err(|source| transport(url, source))?;
+        let (parts, body) = answer.into_parts();
+        if let Err(busy @ HttpError::Busy { .. }) = check(url, parts.status, &parts.headers) {
+            return Err(busy);
+        }
+        let answer = Answer {
+            headers: parts.headers,
+            body,
+            url: url.to_owned(),
+        };
+        Ok((parts.status.as_u16(), answer))
+    }
+}
+
 impl Answer {
     /// A header, as text.
     #[must_use]
@@ -349,16 +352,10 @@ fn authorization(access: &Access) -> Result<Option<String>, HttpError> {
     let Some(secret) = &access.secret else {
         return Ok(None);
     };
-    let secret = match secret {
-        Secret::File(path) => read(path).map(|text| text.trim_end().to_owned())?,
-        Secret::Variable(name) => std::env::var(name)
-            .ok()
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| HttpError::Variable(name.clone()))?,
-    };
+    let secret = secret.read()?;
     Ok(Some(match &access.username {
         Some(name) => format!("Basic {}", STANDARD.encode(format!("{name}:{secret}"))),
-        None => format!("Bearer {secret}"),
+        None => format!("{} {secret}", access.scheme.unwrap_or("Bearer")),
     }))
 }
 
@@ -374,7 +371,7 @@ fn tls(access: &Access) -> Result<TlsConfig, HttpError> {
     };
     config = config.root_certs(RootCerts::new_with_certs(&authorities));
     if let Some((certificate, key)) = &access.certificate {
-        let key_text = read(key)?;
+        let key_text = secret::read(key)?;
         let parsed = PrivateKey::from_pem(key_text.as_bytes()).map_err(|_| HttpError::File {
             path: key.clone(),
             why: "there is no private key in it".to_owned(),
@@ -405,21 +402,9 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, HttpError> {
     Ok(found)
 }
 
-fn read(path: &Path) -> Result<String, HttpError> {
-    let fail = |error: io::Error| HttpError::File {
-        path: path.to_owned(),
-        why: error.to_string(),
-    };
-    let mut text = String::new();
-    let file = fs::File::open(path).map_err(fail)?;
-    file.take(SECRET_MAX)
-        .read_to_string(&mut text)
-        .map_err(fail)?;
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::secret::Secret;
     use super::*;
 
     #[test]

@@ -12,6 +12,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 use crate::event::dns;
+use crate::random;
 
 /// Name servers asked, as the C library does (resolv.conf(5)).
 const SERVERS_MAX: usize = 3;
@@ -88,6 +89,20 @@ pub fn addresses(host: &str) -> Vec<IpAddr> {
     Vec::new()
 }
 
+/// One of them.
+///
+/// # Errors
+/// When none is known.
+pub fn address(host: &str) -> io::Result<IpAddr> {
+    let none = || {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("no address is known for {host}"),
+        )
+    };
+    addresses(host).into_iter().next().ok_or_else(none)
+}
+
 /// hosts(5).
 fn in_hosts(text: &str, host: &str) -> Vec<IpAddr> {
     let of_line = |line: &str| {
@@ -122,7 +137,7 @@ fn ask(server: IpAddr, host: &str, kind: u16) -> io::Result<Vec<IpAddr>> {
     let socket = UdpSocket::bind(here)?;
     socket.connect((server, DNS))?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    let id = super::random() as u16;
+    let id = random::number() as u16;
     let question = question(id, host, kind).ok_or(io::ErrorKind::InvalidInput)?;
     socket.send(&question)?;
     let mut answer = [0; ANSWER_MAX];
