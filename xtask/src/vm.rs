@@ -52,6 +52,7 @@ const ENDS: &[&str] = &[
     "content",
     "decoys",
     "delivery",
+    "formats",
     "intelligence",
     "playbooks",
     "replay",
