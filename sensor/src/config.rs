@@ -21,6 +21,7 @@ use crate::export::format::Format;
 use crate::export::sink::options;
 use crate::export::spool::Settings as SpoolSettings;
 use crate::export::writer::Output;
+use crate::identity;
 use crate::intelligence::source;
 use crate::probe::filters::{PathRules, Rules, Watch};
 use crate::probe::selection::Selection;
@@ -54,6 +55,9 @@ pub enum ConfigError {
         /// What may have been meant.
         hint: Option<String>,
     },
+    /// Tags or labels in `[identity]` are not accepted.
+    #[error("in [identity]: {0}")]
+    Identity(#[from] identity::OptionsError),
     /// A path in `[files]` means nothing.
     #[error("in [files]: {0}")]
     Files(String),
@@ -110,6 +114,8 @@ pub struct Config {
     pub runtime_directory: PathBuf,
     /// Directory of what is remembered across starts: what services usually do.
     pub state_directory: PathBuf,
+    /// What the operator says of the host, in every event.
+    pub identity: identity::Options,
     /// Which files.
     pub files: Files,
     /// Which Sigma rules.
@@ -361,6 +367,7 @@ impl Default for Config {
             detection: true,
             runtime_directory: PathBuf::from("/run/sensor"),
             state_directory: PathBuf::from("/var/lib/sensor"),
+            identity: identity::Options::default(),
             files: Files::default(),
             rules: SigmaRules::default(),
             content: Content::default(),
@@ -480,6 +487,7 @@ impl Config {
                 });
             }
         }
+        self.identity.check()?;
         self.file_rules()?;
         self.decoys()?;
         self.sources()?;
@@ -586,6 +594,13 @@ mod tests {
                 .contains("must begin with /")
         );
         assert!(parse("files.drop = ['/var/log/', '*.swp']").is_ok());
+    }
+
+    #[test]
+    fn a_label_has_a_name_that_can_be_indexed() {
+        assert!(parse("[identity]\ntags = ['web']\nlabels = { site = 'fra' }\n").is_ok());
+        let message = parse("identity.labels = { 'a.b' = 'x' }").unwrap_err();
+        assert!(message.contains("in [identity]: \"a.b\""), "{message}");
     }
 
     #[test]

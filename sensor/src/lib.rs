@@ -21,6 +21,7 @@ pub mod engine;
 pub mod event;
 pub mod export;
 pub mod glance;
+pub mod identity;
 pub mod intelligence;
 pub mod lifeline;
 pub mod metrics;

@@ -1,13 +1,14 @@
 //! Recorded events, through the same state and detection as those of the kernel. Nothing here
 //! depends on when or where it runs: times are those of the events, latencies are 0, and what
 //! events do not tell is not looked up. So the same recording gives the same output, to the
-//! byte. No options and no words for people: those are in `cli/replay.rs`.
+//! byte, from the hosts that the recording names. No options and no words for people: those are in `cli/replay.rs`.
 //!
 //! What the recording does not tell is not known: standard streams and connections of processes
 //! that were there before it, and events that were not recorded. Copies of shells under other
 //! names are recognised by size once a shell has run; their content is gone.
 
 use std::io::{self, BufRead, Read as _, Write};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -16,6 +17,7 @@ use crate::engine::{Delivery, Engine, Reaction};
 use crate::event::parse::{self, ParseError, Parsed};
 use crate::event::{Action, Event};
 use crate::export::writer::{Writer, Written};
+use crate::identity::Identity;
 use crate::probe::selection::Selection;
 use crate::respond::rehearsal::Rehearsal;
 use crate::track::Tracker;
@@ -141,15 +143,16 @@ impl<W: Write> Replay<W> {
             }
             Parsed::Event {
                 event,
+                origin,
                 unknown_fields,
             } => {
                 self.counts.with_unknown_fields += u64::from(unknown_fields > 0);
-                Ok(self.event(*event))
+                Ok(self.event(*event, *origin))
             }
         }
     }
 
-    fn event(&mut self, mut event: Event) -> Next {
+    fn event(&mut self, mut event: Event, origin: Identity) -> Next {
         self.counts.events += 1;
         if let Action::Lost(lost) = &event.action {
             self.counts.lost = self.counts.lost.saturating_add(lost.count);
@@ -158,6 +161,9 @@ impl<W: Write> Replay<W> {
         let Some(engine) = &mut self.engine else {
             return Next::Stop;
         };
+        if *engine.writer.origin != origin {
+            engine.writer.origin = Arc::new(origin);
+        }
         engine.tracker.apply(&mut event);
         let delivery = if self.selection.wants_named(event.action.label().name) {
             Delivery::Recorded

@@ -31,10 +31,7 @@ impl Keeper {
     /// # Errors
     /// When the directory cannot be had.
     pub fn start(directory: &Path) -> io::Result<Self> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
+        make(directory)?;
         let (errands, to_do) = sync_channel(WAITING_MAX);
         let thread = thread::Builder::new()
             .name("keeper".to_owned())
@@ -52,15 +49,7 @@ impl Keeper {
     /// When it is there and cannot be read.
     pub fn memory(&self, name: &str) -> io::Result<Memory> {
         let path = self.directory.join(name).with_extension("json");
-        let recalled = match File::open(&path) {
-            Ok(file) => {
-                let mut text = String::new();
-                file.take(FILE_MAX).read_to_string(&mut text)?;
-                Some(text)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let recalled = read(&path)?;
         Ok(Memory {
             path,
             recalled,
@@ -94,6 +83,43 @@ impl Memory {
     #[must_use]
     pub fn keep(&self, text: String) -> bool {
         self.errands.try_send((self.path.clone(), text)).is_ok()
+    }
+}
+
+/// A text that is kept in the state directory under a name: the one that is there, or else a fresh
+/// one, which is kept from now on.
+///
+/// # Errors
+/// When it cannot be read, or not be kept.
+pub fn once(directory: &Path, name: &str, fresh: impl FnOnce() -> String) -> io::Result<String> {
+    make(directory)?;
+    let path = directory.join(name);
+    if let Some(text) = read(&path)? {
+        return Ok(text);
+    }
+    let text = fresh();
+    replace(&path, &text)?;
+    Ok(text)
+}
+
+/// For root's eyes only.
+fn make(directory: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
+
+/// What is in a file; `None` when it is not there.
+fn read(path: &Path) -> io::Result<Option<String>> {
+    match File::open(path) {
+        Ok(file) => {
+            let mut text = String::new();
+            file.take(FILE_MAX).read_to_string(&mut text)?;
+            Ok(Some(text))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

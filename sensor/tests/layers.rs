@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Per room, what it may import besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("event", &[]),
+    ("event", &["identity"]),
     (
         "probe",
         &["event", "clock", "detached", "priority", "cgroup"],
@@ -50,12 +50,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "state",
         ],
     ),
-    ("export", &["event"]),
+    ("export", &["event", "identity"]),
     ("cgroup", &[]),
     ("clock", &[]),
     ("detached", &[]),
     ("door", &[]),
     ("glance", &[]),
+    ("identity", &["random", "state"]),
     ("lifeline", &["event", "clock"]),
     ("priority", &[]),
     ("service", &[]),

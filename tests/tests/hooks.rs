@@ -19,6 +19,7 @@ use serde_json::Value;
 /// has been computed.
 const OF_THE_OBSERVER: &[&str] = &[
     "@timestamp",
+    "agent.ephemeral_id",
     "event.id",
     "event.sequence",
     "event.duration",

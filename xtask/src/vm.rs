@@ -53,6 +53,7 @@ const ENDS: &[&str] = &[
     "content",
     "decoys",
     "delivery",
+    "formats",
     "intelligence",
     "playbooks",
     "replay",

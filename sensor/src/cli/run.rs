@@ -25,6 +25,7 @@ use crate::export::format::Format;
 use crate::export::json;
 use crate::export::pretty::Style;
 use crate::export::writer::{Output, Writer};
+use crate::identity::Identity;
 use crate::metrics::serve;
 use crate::pipeline::Pipeline;
 use crate::probe::account::{KernelSide, UserSide};
@@ -227,6 +228,8 @@ fn watch(
         Output::Json
     });
     let mut writer = Writer::new(std::io::stdout(), output, config.schema, style);
+    let origin = Arc::new(Identity::here(&config.state_directory, &config.identity));
+    writer.origin = Arc::clone(&origin);
     let delivery = Delivery::start(config, &mut writer, &status)?;
     let tracker = Tracker::new(config.limits.processes)?;
     let (producer, consumer) = reader::queues();
@@ -248,7 +251,7 @@ fn watch(
     let (outbox, mut inbox) = outbox(Arc::clone(&status.responses));
     inbox.earlier = earlier(&config.state_directory);
     let playbooks = config.respond.playbooks()?;
-    let responder = Responder::start(playbooks, hands(config)?, outbox.clone())?;
+    let responder = Responder::start(playbooks, hands(config, origin)?, outbox.clone())?;
     let intelligence = detector
         .as_mut()
         .and_then(|detector| lay_out::intelligence(config, detector, &status, &outbox));
@@ -364,12 +367,12 @@ fn end_of(
 }
 
 /// What playbooks act with.
-fn hands(config: &Config) -> anyhow::Result<Hands> {
+fn hands(config: &Config, origin: Arc<Identity>) -> anyhow::Result<Hands> {
     Ok(Hands {
         firewall: Firewall::open(config.respond.firewall()).map_err(|error| error.to_string()),
         protected: Arc::new(config.respond.protected()?),
         state: config.state_directory.clone(),
-        as_json: |event| json::ecs(&event.fields()).unwrap_or_default(),
+        as_json: Arc::new(move |event| json::ecs(&event.fields_from(&origin)).unwrap_or_default()),
         runs: Arc::default(),
     })
 }

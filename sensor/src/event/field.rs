@@ -24,6 +24,8 @@ pub enum Type {
     Ips,
     /// A list of objects, each with its own fields.
     Objects,
+    /// An object of texts, with names that the operator chose.
+    Labels,
 }
 
 impl Type {
@@ -39,6 +41,7 @@ impl Type {
             Self::Ip => "an IP address",
             Self::Ips => "a list of IP addresses",
             Self::Objects => "a list of objects",
+            Self::Labels => "an object of texts",
         }
     }
 }
@@ -119,6 +122,13 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// No fields yet, with room for those that an event has.
+    pub(super) fn new() -> Self {
+        Self {
+            values: Vec::with_capacity(96),
+        }
+    }
+
     /// Adds a field. Each field is put at most once per event.
     pub fn put(&mut self, field: Field, value: impl Into<Value<'a>>) {
         self.values.push((field, value.into()));
@@ -153,6 +163,11 @@ impl<'a> Fields<'a> {
         self.values
             .iter()
             .map(|(field, value)| (field.definition(), value))
+    }
+
+    /// The fields and their values, ordered by name.
+    pub fn entries(&self) -> impl Iterator<Item = (Field, &Value<'a>)> {
+        self.values.iter().map(|(field, value)| (*field, value))
     }
 
     /// The value of one field.
@@ -248,6 +263,10 @@ macro_rules! fields {
 // Keep the rows in the order of the names (a test checks it).
 fields! {
     Timestamp "@timestamp" Date "When it happened, by the wall clock.";
+    AgentEphemeralId "agent.ephemeral_id" Keyword "Random id of this run of the sensor.";
+    AgentId "agent.id" Keyword "Random id of the sensor, kept across runs.";
+    AgentType "agent.type" Keyword "Always `sensor`.";
+    AgentVersion "agent.version" Keyword "Version of the sensor.";
     ContainerId "container.id" Keyword "Id of the container the process runs in.";
     ContainerRuntime "container.runtime" Keyword "Runtime of that container.";
     DestinationBytes "destination.bytes" Long "Payload bytes from the side that accepted.";
@@ -291,6 +310,19 @@ fields! {
     FileTargetPath "file.target_path" Keyword "What a symbolic link says.";
     FileType "file.type" Keyword "`file`, `dir`, `symlink`, …";
     FileUid "file.uid" Keyword "User id of the file's owner.";
+    HostArchitecture "host.architecture" Keyword "Architecture of the host, as `uname -m` says.";
+    HostBootId "host.boot.id" Keyword "The kernel's `boot_id`: another one after each boot.";
+    HostHostname "host.hostname" Keyword "Name of the host, as `uname -n` says.";
+    HostId "host.id" Keyword "The host's `/etc/machine-id`.";
+    HostName "host.name" Keyword "Name of the host, as `uname -n` says.";
+    HostOsFamily "host.os.family" Keyword "What the operating system is made from: `debian`, `rhel`, … (`ID_LIKE` of os-release(5), or `ID`).";
+    HostOsFull "host.os.full" Keyword "Name and version of the operating system (`PRETTY_NAME`).";
+    HostOsKernel "host.os.kernel" Keyword "Release of the kernel, as `uname -r` says.";
+    HostOsName "host.os.name" Keyword "Name of the operating system (`NAME`).";
+    HostOsPlatform "host.os.platform" Keyword "Its short name (`ID`).";
+    HostOsType "host.os.type" Keyword "Always `linux`.";
+    HostOsVersion "host.os.version" Keyword "Its version (`VERSION_ID`).";
+    Labels "labels" Labels "Texts by name, of the operator's (`identity.labels` of the configuration).";
     Message "message" Keyword "What an alert says, in one sentence.";
     NetworkBytes "network.bytes" Long "Payload bytes in both directions.";
     NetworkDirection "network.direction" Keyword "`egress` when the process began, `ingress` when its peer did.";
@@ -543,6 +575,7 @@ fields! {
     SourceBytes "source.bytes" Long "Payload bytes from the side that connected.";
     SourceIp "source.ip" Ip "Address of the side that connected or sent; for a bind, the address bound to.";
     SourcePort "source.port" Long "Its port.";
+    Tags "tags" Keywords "Words of the operator's (`identity.tags` of the configuration).";
     ThreatFeedName "threat.feed.name" Keyword "List that names the indicator.";
     ThreatFramework "threat.framework" Keyword "Always `MITRE ATT&CK`.";
     ThreatIndicatorConfidence "threat.indicator.confidence" Keyword "`None`, `Low`, `Medium` or `High`.";

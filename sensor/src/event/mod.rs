@@ -17,6 +17,7 @@ pub mod lineage;
 pub mod made_up;
 pub mod network;
 pub mod object;
+mod origin;
 pub mod parse;
 pub mod privilege;
 pub mod process;
@@ -29,6 +30,8 @@ use std::net::IpAddr;
 
 use field::{Field, Fields};
 use process::Process;
+
+use crate::identity::Identity;
 
 /// Identifies one event of one run of the sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -293,11 +296,23 @@ impl Action {
 }
 
 impl Event {
-    /// All fields of the event: the one definition that every format is made from.
+    /// All fields of the event, as far as it happened anywhere.
     #[must_use]
     pub fn fields(&self) -> Fields<'_> {
+        self.complete(Fields::new())
+    }
+
+    /// All fields of the event, and where it is from: the one definition that every format is made
+    /// from.
+    #[must_use]
+    pub fn fields_from<'a>(&'a self, origin: &'a Identity) -> Fields<'a> {
+        let mut fields = Fields::new();
+        origin::put(origin, &mut fields);
+        self.complete(fields)
+    }
+
+    fn complete<'a>(&'a self, mut fields: Fields<'a>) -> Fields<'a> {
         let label = self.action.label();
-        let mut fields = Fields::default();
         fields.put(Field::Timestamp, field::Value::Time(self.time.wall_ns));
         fields.put(Field::EventId, self.id.to_string());
         fields.put(Field::EventSequence, self.id.sequence);

@@ -2,8 +2,9 @@
 //! from whoever runs the process, and must neither move the cursor, nor reorder a line, nor
 //! end a JSON record. No wrapping, colour or width: that is the terminal's room.
 //!
-//! Three forms, none of which loses a difference between two inputs:
+//! Four forms, none of which loses a difference between two inputs:
 //! - [`escape_terminal`] for a screen: everything without a visible shape is spelled out;
+//! - [`escape_line`] for a format with a form of its own for line ends;
 //! - [`lossy`] for a field: text stays as it is, so that rules match it; only bytes that are
 //!   not UTF-8 are spelled out;
 //! - [`json_line`] for a line: field contents unchanged, but written with JSON's own `\u`
@@ -34,6 +35,17 @@ impl Form for Terminal {
     }
 }
 
+struct Line;
+
+impl Form for Line {
+    fn hides(c: char) -> bool {
+        is_hidden(c) && !matches!(c, '\n' | '\r')
+    }
+    fn misleads(rest: &[u8]) -> bool {
+        matches!(rest.first(), Some(b't' | b'x' | b'u'))
+    }
+}
+
 struct Field;
 
 impl Form for Field {
@@ -61,6 +73,12 @@ impl Form for Field {
 /// backslashes before it are doubled, so that different inputs never look the same.
 pub fn escape_terminal(bytes: &[u8]) -> Cow<'_, str> {
     escape::<Terminal>(bytes)
+}
+
+/// Text for a record whose format has a form of its own for line ends: as for a screen, but line
+/// ends stay.
+pub fn escape_line(text: &str) -> Cow<'_, str> {
+    escape::<Line>(text.as_bytes())
 }
 
 /// Text for a field: valid UTF-8 as it is, controls included (the JSON writer escapes them),
@@ -383,6 +401,15 @@ mod tests {
             let text = escape_terminal(&bytes);
             prop_assert!(is_safe(&text), "{text:?}");
             prop_assert_eq!(unescape::<Terminal>(&text), bytes);
+        }
+
+        #[test]
+        fn the_form_for_records_keeps_differences(text: String, bytes in hostile()) {
+            for text in [&text, &*String::from_utf8_lossy(&bytes)] {
+                let shown = escape_line(text);
+                prop_assert!(is_safe(&shown.replace(['\n', '\r'], "")), "{shown:?}");
+                prop_assert_eq!(unescape::<Line>(&shown), text.as_bytes());
+            }
         }
 
         #[test]

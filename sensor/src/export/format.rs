@@ -4,7 +4,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::json;
+use super::{cef, json, ocsf};
 use crate::event::field::Fields;
 
 /// Form in which an event leaves.
@@ -16,6 +16,10 @@ pub enum Format {
     Ecs,
     /// The same names, flat JSON.
     Native,
+    /// Open Cybersecurity Schema Framework 1.9, JSON.
+    Ocsf,
+    /// ArcSight's Common Event Format 0.
+    Cef,
 }
 
 impl Format {
@@ -23,7 +27,16 @@ impl Format {
     pub const KEPT: Self = Self::Ecs;
 
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Ecs, Self::Native];
+    pub const ALL: [Self; 4] = [Self::Ecs, Self::Native, Self::Ocsf, Self::Cef];
+
+    /// Whether its lines are JSON objects.
+    #[must_use]
+    pub const fn is_json(self) -> bool {
+        match self {
+            Self::Ecs | Self::Native | Self::Ocsf => true,
+            Self::Cef => false,
+        }
+    }
 
     /// An event as one line of UTF-8 without controls and without the newline, whatever is in
     /// its fields.
@@ -34,6 +47,66 @@ impl Format {
         match self {
             Self::Ecs => json::ecs(fields),
             Self::Native => json::native(fields),
+            Self::Ocsf => ocsf::line(fields),
+            Self::Cef => cef::line(fields),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::field::{ALL, Field};
+    use crate::export::roundtrip::any;
+
+    #[track_caller]
+    fn assert_one_line(format: Format, fields: &Fields<'_>) {
+        let line = format.line(fields).unwrap();
+        assert!(!line.chars().any(char::is_control), "{format:?}: {line:?}");
+        if format.is_json() {
+            let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert!(json.is_object());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_event_is_one_line_in_every_format(event in any::event_or_alert(), origin in any::origin()) {
+            for format in Format::ALL {
+                assert_one_line(format, &event.fields_from(&origin));
+            }
+        }
+
+        #[test]
+        fn any_text_in_any_field_is_one_line_in_every_format(at in 0..ALL.len(), kind in any_kind(), text in "(?s).{0,64}") {
+            let mut fields = Fields::default();
+            fields.put(Field::EventDataset, kind);
+            fields.put(ALL[at], text);
+            for format in Format::ALL {
+                assert_one_line(format, &fields);
+            }
+        }
+    }
+
+    fn any_kind() -> impl Strategy<Value = &'static str> {
+        let observed = sensor_common::kind::ALL.iter().map(|(_, _, name)| *name);
+        prop::sample::select(
+            observed
+                .chain(["alert", "response.kill"])
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn a_mebibyte_of_hostile_text_is_one_line_in_every_format() {
+        let text = "\n\0|=\\\u{1b}\u{202e}\"".repeat(1024 * 1024 / 12);
+        let mut fields = Fields::default();
+        fields.put(Field::EventDataset, "process.exec");
+        fields.put(Field::ProcessCommandLine, text);
+        for format in Format::ALL {
+            assert_one_line(format, &fields);
         }
     }
 }

@@ -95,7 +95,7 @@ impl Serialize for Version {
     }
 }
 
-struct Written<'v, 'a>(&'v Value<'a>);
+pub(super) struct Written<'v, 'a>(pub(super) &'v Value<'a>);
 
 impl Serialize for Written<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

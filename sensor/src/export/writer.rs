@@ -2,6 +2,7 @@
 //! receivers. What cannot be written is counted and said once in a while, never silently dropped.
 
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -12,6 +13,7 @@ use super::pretty;
 use super::spool::Lane;
 use super::spool::feed::Feed;
 use crate::event::{Action, Event};
+use crate::identity::Identity;
 
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -46,18 +48,21 @@ pub struct Writer<W: Write> {
     out: BufWriter<W>,
     output: Output,
     schema: Format,
+    /// Where the events are from.
+    pub origin: Arc<Identity>,
     style: pretty::Style,
     complained: Option<Instant>,
     spool: Option<Feed>,
 }
 
 impl<W: Write> Writer<W> {
-    /// A writer; pretty output begins with a header line.
+    /// A writer of events that are from nowhere yet; pretty output begins with a header line.
     pub fn new(out: W, output: Output, schema: Format, style: pretty::Style) -> Self {
         let mut writer = Self {
             out: BufWriter::with_capacity(BUFFER_BYTES, out),
             output,
             schema,
+            origin: Arc::default(),
             style,
             complained: None,
             spool: None,
@@ -88,7 +93,7 @@ impl<W: Write> Writer<W> {
         let is_json = self.output == Output::Json;
         let mut line = None;
         if is_json || self.spool.is_some() {
-            let fields = event.fields();
+            let fields = event.fields_from(&self.origin);
             if let Some(spool) = &mut self.spool {
                 let kept = Format::KEPT.line(&fields)?;
                 keep(spool, event, &kept);

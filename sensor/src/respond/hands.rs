@@ -26,6 +26,9 @@ use crate::event::response::{Outcome, Response};
 /// Programs of the operator's that run at a time.
 const RUNS_MAX: usize = 16;
 
+/// Makes a line of JSON of an event.
+pub type AsJson = Arc<dyn Fn(&Event) -> String + Send + Sync>;
+
 /// What actions are carried out with.
 pub struct Hands {
     /// The firewall; or why there is none.
@@ -35,7 +38,7 @@ pub struct Hands {
     /// Directory of what is remembered across starts.
     pub state: PathBuf,
     /// Makes a line of JSON of an event, for programs that are run.
-    pub as_json: fn(&Event) -> String,
+    pub as_json: AsJson,
     /// Programs that run now.
     pub runs: Arc<AtomicUsize>,
 }
@@ -195,12 +198,13 @@ impl Hands {
             return Some(refused(&cause, &action, &run.program, &why));
         };
         let program = Arc::clone(run);
-        let (order, outbox, as_json) = (Arc::clone(order), outbox.clone(), self.as_json);
+        let (order, outbox, as_json) =
+            (Arc::clone(order), outbox.clone(), Arc::clone(&self.as_json));
         let spoken = cause.clone();
         let started = thread::Builder::new()
             .name("playbook-run".to_owned())
             .spawn(move || {
-                let response = finish(&program, &order, &spoken, as_json);
+                let response = finish(&program, &order, &spoken, &as_json);
                 drop(place);
                 report(response, &order, &outbox);
             });
@@ -268,7 +272,7 @@ impl Drop for Place {
 }
 
 /// Runs a program to its end.
-fn finish(run: &Arc<Run>, order: &Order, cause: &Cause, as_json: fn(&Event) -> String) -> Response {
+fn finish(run: &Arc<Run>, order: &Order, cause: &Cause, as_json: &AsJson) -> Response {
     let action = Action::Run(Arc::clone(run));
     let words = run::command_line(run, &order.event);
     let line = format!("{}\n", as_json(&order.event));

@@ -38,7 +38,8 @@ fn value(kind: Type, raw: Raw<'_>) -> Option<Value<'_>> {
         | (Type::Keyword, raw @ Raw::Text(_)) => scalar(raw),
         (Type::Keywords, Raw::List(values)) => list(values, |raw| value(Type::Keyword, raw)),
         (Type::Ips, Raw::List(values)) => list(values, |raw| value(Type::Ip, raw)),
-        (Type::Objects, Raw::List(values)) => list(values, object),
+        (Type::Objects, Raw::List(values)) => list(values, |raw| object(raw, scalar)),
+        (Type::Labels, raw) => object(raw, |raw| value(Type::Keyword, raw)),
         _ => None,
     }
 }
@@ -51,16 +52,16 @@ fn list<'a>(
     values.map(Value::List)
 }
 
-/// An object, whose members have no types of their own.
-fn object(raw: Raw<'_>) -> Option<Value<'_>> {
+fn object<'a>(raw: Raw<'a>, read: impl Fn(Raw<'a>) -> Option<Value<'a>>) -> Option<Value<'a>> {
     let Raw::Object(members) = raw else {
         return None;
     };
-    let member = |(name, raw)| Some((name, scalar(raw)?));
+    let member = |(name, raw)| Some((name, read(raw)?));
     let members: Option<Vec<(Cow<'_, str>, _)>> = members.into_iter().map(member).collect();
     members.map(Value::Object)
 }
 
+/// Members of objects have no types of their own.
 fn scalar(raw: Raw<'_>) -> Option<Value<'_>> {
     match raw {
         Raw::Text(text) => Some(Value::Text(text)),
@@ -116,6 +117,10 @@ mod tests {
             (
                 r#"{"dns.answers": [{"ttl": [1]}]}"#,
                 "dns.answers is not a list of objects",
+            ),
+            (
+                r#"{"labels": {"x": 1}}"#,
+                "labels is not an object of texts",
             ),
             (
                 r#"{"process.pid": 1, "process": {"pid": 1}}"#,

@@ -8,6 +8,7 @@ mod fields;
 mod file;
 mod network;
 mod object;
+mod origin;
 mod privilege;
 mod process;
 mod row;
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 use super::field::Field;
 use super::{Action, Event, EventId, Stamp};
+use crate::identity::Identity;
 use row::{Row, Wall};
 
 pub use fields::fields;
@@ -70,6 +72,8 @@ pub enum Parsed {
     Event {
         /// The event.
         event: Box<Event>,
+        /// Where it is from.
+        origin: Box<Identity>,
         /// Fields of it that nobody knows here.
         unknown_fields: u64,
     },
@@ -103,6 +107,7 @@ pub fn line(line: &[u8]) -> Result<Parsed, ParseError> {
             process,
             action,
         }),
+        origin: Box::new(origin::origin(&row)?),
         unknown_fields: row.unknown.count,
     })
 }

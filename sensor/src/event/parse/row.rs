@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::ParseError;
 use super::time;
-use crate::event::field::{ALL, Field};
+use crate::event::field::{ALL, Field, Type};
 
 /// Where a nested line says which version of ECS it is in: a word about the line, not of the event.
 const SCHEMA_VERSION: &str = "ecs.version";
@@ -212,6 +212,22 @@ impl<'r> Read<'r> for Vec<&'r str> {
             Raw::List(values) => values.iter().map(<&str>::read).collect(),
             _ => None,
         }
+    }
+}
+
+/// Texts by name, in the order of the line.
+pub(super) struct Labels(pub(super) Box<[(Box<str>, Box<str>)]>);
+
+impl<'r> Read<'r> for Labels {
+    const IS: &'static str = Type::Labels.words();
+    fn read(raw: &'r Raw<'_>) -> Option<Self> {
+        let Raw::Object(members) = raw else {
+            return None;
+        };
+        let label = |(name, raw): &'r (Cow<'_, str>, Raw<'_>)| {
+            Some((Box::from(&**name), <Box<str>>::read(raw)?))
+        };
+        members.iter().map(label).collect::<Option<_>>().map(Self)
     }
 }
 

@@ -36,6 +36,7 @@ fn fields_that_nobody_knows_are_counted_and_do_no_harm() {
     let Parsed::Event {
         event,
         unknown_fields,
+        ..
     } = line(text.as_bytes()).unwrap()
     else {
         panic!("an event is no alert")

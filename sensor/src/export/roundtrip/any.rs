@@ -21,6 +21,7 @@ use crate::event::process::{
     Process, ProcessKey, Program,
 };
 use crate::event::{Action, Endpoint, Event, EventId, Stamp};
+use crate::identity::{Agent, Host, Identity, Os};
 
 /// Text as hostile as it comes.
 pub(super) fn text() -> impl Strategy<Value = Box<str>> {
@@ -67,6 +68,58 @@ pub fn event() -> BoxedStrategy<Event> {
 pub fn event_or_alert() -> BoxedStrategy<Event> {
     let alert = alerts::alert().prop_map(|alert| Action::Alert(Box::new(alert)));
     prop_oneof![6 => event(), 1 => with(alert.boxed())].boxed()
+}
+
+/// Where events are from.
+pub fn origin() -> BoxedStrategy<Identity> {
+    let known = || of(text());
+    let agent =
+        (known(), known(), known(), known()).prop_map(|(id, ephemeral_id, kind, version)| Agent {
+            id,
+            ephemeral_id,
+            kind,
+            version,
+        });
+    let os = (
+        known(),
+        known(),
+        known(),
+        known(),
+        known(),
+        known(),
+        known(),
+    )
+        .prop_map(|(kind, family, full, kernel, name, platform, version)| Os {
+            kind,
+            family,
+            full,
+            kernel,
+            name,
+            platform,
+            version,
+        });
+    let host = (known(), known(), known(), known(), os).prop_map(
+        |(name, id, boot_id, architecture, os)| Host {
+            name,
+            id,
+            boot_id,
+            architecture,
+            os,
+        },
+    );
+    let tags = prop::collection::vec(text(), 0..3);
+    let labels = prop::collection::btree_map("[a-z][a-z_-]{0,3}", text(), 0..3);
+    (agent, host, tags, labels)
+        .prop_map(|(agent, host, tags, labels)| Identity {
+            agent,
+            host,
+            tags: tags.into(),
+            labels: labels
+                .into_iter()
+                .map(|(name, text)| (name.into(), text))
+                .collect(),
+        })
+        .boxed()
 }
 
 /// What happens, whenever and to whomever.

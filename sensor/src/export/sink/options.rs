@@ -414,14 +414,14 @@ impl Options {
         if !(url.starts_with("https://") || url.starts_with("http://")) {
             return Err(format!("{key} = {url:?}: https:// or http:// is wanted"));
         }
-        let is_json = matches!(self.format, Format::Ecs | Format::Native);
+        let is_json = self.format.is_json();
         let mut web = Web {
             url: url.trim_end_matches('/').to_owned(),
             access: self.access()?,
             gzip: self.gzip,
         };
         Ok(match key {
-            "elasticsearch" if !is_json && self.format_name() == "cef" => {
+            "elasticsearch" if !is_json => {
                 return Err("Elasticsearch takes JSON only; choose another format".to_owned());
             }
             "elasticsearch" => {
@@ -572,7 +572,7 @@ impl Destination {
                 Box::new(Datagrams::new(to, Header::new(*facility, host)))
             }
             Self::Webhook(web) => {
-                let media = if sink.format == Format::Ecs || sink.format == Format::Native {
+                let media = if sink.format.is_json() {
                     "application/x-ndjson"
                 } else {
                     "text/plain; charset=utf-8"
@@ -590,7 +590,7 @@ impl Destination {
                     host: host.to_owned(),
                     index: index.clone(),
                     source_type: source_type.clone(),
-                    is_json: matches!(sink.format, Format::Ecs | Format::Native),
+                    is_json: sink.format.is_json(),
                 };
                 Box::new(Collector::new(web.server(), place, *acknowledge))
             }

@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use super::options::{self, Options};
 use super::{Sinks, status};
+use crate::event::process::ProcessKey;
+use crate::event::{Action, made_up};
 use crate::export::spool::feed::Feed;
 use crate::export::spool::keeper::Spool;
 use crate::export::spool::{Lane, PerLane, Settings, WhenFull};
@@ -500,7 +503,15 @@ fn a_million_events_to_a_local_receiver() {
         crate::export::pretty::Style::for_stream(std::io::stdout()),
     );
     writer.keep_in(feed);
-    let mut event = crate::event::made_up::exec();
+    let words = ["/usr/bin/curl", "-s", "https://example.net/some/longer/path?query=1"];
+    let program = made_up::program(&words);
+    let mut process = made_up::process(ProcessKey {
+        pid: 4711,
+        start_ticks: 17,
+    });
+    process.program = Some(Arc::clone(&program));
+    let exec = Action::Exec(Box::new(made_up::exec(program)));
+    let mut event = made_up::event(process, 1_000_000_000, exec);
     let begun = std::time::Instant::now();
     let cpu = cpu_time();
     let shared = spool.shared();

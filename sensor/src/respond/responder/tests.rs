@@ -27,7 +27,7 @@ impl Scene {
             firewall: Err("there is no firewall here".to_owned()),
             protected: Arc::default(),
             state: state.path().to_owned(),
-            as_json: |_| "{}".to_owned(),
+            as_json: Arc::new(|_| "{}".to_owned()),
             runs: Arc::default(),
         };
         let (outbox, inbox) = outbox(Arc::default());
