@@ -10,6 +10,7 @@ use super::Config;
 /// Every table of the configuration, with what begins it.
 const TABLES: &[(&str, &str)] = &[
     ("", ""),
+    ("identity", "[identity]"),
     ("files", "[files]"),
     ("rules", "[rules]"),
     ("content", "[content]"),

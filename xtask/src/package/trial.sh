@@ -106,10 +106,11 @@ before_the_cut() {
 	echo "NOTE $(($(date +%s) - now)) s from SIGSTOP until it watched again"
 	check "and it says that it did not stop in order" eventually told false
 
-	# One thread alone: PTRACE_ATTACH (16) by the system call (101), as perl-base can.
+	# One thread alone: PTRACE_ATTACH (16) by the system call (101), as perl-base can. It waits for
+	# that thread (__WALL), or what is left of it would keep the process from ending.
 	pid=$(main_pid)
 	now=$(date +%s)
-	perl -e 'syscall(101, 16, $ARGV[0] + 0, 0, 0) == 0 or die $!; sleep 120' "$(thread_named "$pid" pipeline)" &
+	perl -e 'syscall(101, 16, $ARGV[0] + 0, 0, 0) == 0 or die $!; 1 while waitpid($ARGV[0], 0x40000000) > 0' "$(thread_named "$pid" pipeline)" &
 	tracer=$!
 	check "with only the pipeline hung, the watchdog ends it" eventually is_another_than "$pid"
 	echo "NOTE $(($(date +%s) - now)) s from the pipeline's hang until it watched again"
