@@ -17,6 +17,7 @@ use crate::event::{Action, made_up};
 use crate::export::spool::feed::Feed;
 use crate::export::spool::keeper::Spool;
 use crate::export::spool::{Lane, PerLane, Settings, WhenFull};
+use crate::identity::Identity;
 
 /// How long something may take that has to come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,7 +39,13 @@ fn spool(directory: &Path) -> (Spool, Feed) {
 
 fn start(spool: &Spool, options: Options) -> Sinks {
     let sinks = options::all(&[options], |_| true).unwrap();
-    Sinks::start(spool, sinks, "host").unwrap()
+    Sinks::start(spool, sinks, &origin()).unwrap()
+}
+
+fn origin() -> Arc<Identity> {
+    let mut origin = Identity::default();
+    origin.host.name = Some("host".into());
+    Arc::new(origin)
 }
 
 fn named(name: &str) -> Options {
@@ -487,7 +494,7 @@ fn a_million_events_to_a_local_receiver() {
         sync_every: Duration::from_secs(1),
     })
     .unwrap();
-    let mut sinks = options::all(
+    let sinks = options::all(
         &[Options {
             lines: Some(format!("tcp://127.0.0.1:{port}")),
             ..named("lines")
@@ -495,7 +502,7 @@ fn a_million_events_to_a_local_receiver() {
         |_| true,
     )
     .unwrap();
-    let sinks = Sinks::start(&spool, std::mem::take(&mut sinks), "host").unwrap();
+    let sinks = Sinks::start(&spool, sinks, &origin()).unwrap();
     let mut writer = crate::export::writer::Writer::new(
         std::io::sink(),
         crate::export::writer::Output::None,
@@ -503,7 +510,11 @@ fn a_million_events_to_a_local_receiver() {
         crate::export::pretty::Style::for_stream(std::io::stdout()),
     );
     writer.keep_in(feed);
-    let words = ["/usr/bin/curl", "-s", "https://example.net/some/longer/path?query=1"];
+    let words = [
+        "/usr/bin/curl",
+        "-s",
+        "https://example.net/some/longer/path?query=1",
+    ];
     let program = made_up::program(&words);
     let mut process = made_up::process(ProcessKey {
         pid: 4711,
@@ -521,7 +532,14 @@ fn a_million_events_to_a_local_receiver() {
         if number % 64 == 63 {
             writer.flush();
             // A pipeline would not be faster than its events; here it waits for the disk instead.
-            while number > shared.counts.kept.telemetry.load(std::sync::atomic::Ordering::Relaxed) + 8_000 {
+            while number
+                > shared
+                    .counts
+                    .kept
+                    .telemetry
+                    .load(std::sync::atomic::Ordering::Relaxed)
+                    + 8_000
+            {
                 thread::yield_now();
             }
         }
