@@ -158,7 +158,7 @@ mod tests {
             let status = || fs::read_to_string("/proc/thread-self/status").unwrap();
             let before = status();
             shed().unwrap();
-            let after = std::thread::spawn(move || status()).join().unwrap();
+            let after = std::thread::spawn(status).join().unwrap();
             (before, after)
         })
         .join()

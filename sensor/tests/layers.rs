@@ -60,9 +60,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", &["random", "state"]),
     ("lifeline", &["event", "clock"]),
     ("priority", &[]),
+    ("random", &[]),
     ("service", &[]),
     ("shed", &[]),
-    ("random", &[]),
     ("state", &[]),
 ];
 
