@@ -55,6 +55,7 @@ const ENDS: &[&str] = &[
     "formats",
     "intelligence",
     "playbooks",
+    "receivers",
     "replay",
     "rules",
 ];
