@@ -21,7 +21,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("track", &["event", "detached", "glance"]),
     ("content", &["event"]),
-    ("intelligence", &["event"]),
+    ("intelligence", &["event", "net", "random"]),
+    ("net", &["event", "random"]),
     ("decoy", &["event", "clock", "intelligence"]),
     (
         "detect",
@@ -50,7 +51,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "state",
         ],
     ),
-    ("export", &["event", "identity"]),
+    ("export", &["event", "identity", "net", "random"]),
     ("cgroup", &[]),
     ("clock", &[]),
     ("detached", &[]),
@@ -58,6 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("glance", &[]),
     ("identity", &["random", "state"]),
     ("priority", &[]),
+    ("random", &[]),
     ("state", &[]),
 ];
 

@@ -390,10 +390,7 @@ impl Finished {
 /// # Errors
 /// When it does not say.
 pub fn uses_fallback(service: &str) -> Result<bool> {
-    let output = Command::new(sensor_binary()?)
-        .args(["doctor", "--json"])
-        .output()?;
-    let report: Value = serde_json::from_slice(&output.stdout).context("not JSON")?;
+    let report = doctor()?;
     let services = report.get("services").and_then(Value::as_array);
     services
         .into_iter()
@@ -401,6 +398,28 @@ pub fn uses_fallback(service: &str) -> Result<bool> {
         .find(|line| line.get("name").and_then(Value::as_str) == Some(service))
         .and_then(|line| line.get("fallback")?.as_bool())
         .with_context(|| format!("sensor doctor does not mention {service}"))
+}
+
+/// What `sensor doctor` reports. It loads every program there is, which is slow in emulated
+/// machines: where `SENSOR_DOCTOR` names a file, it is asked once for all tests.
+fn doctor() -> Result<Value> {
+    let kept = std::env::var_os("SENSOR_DOCTOR").map(PathBuf::from);
+    let known = kept.as_ref().and_then(|path| std::fs::read(path).ok());
+    let report = match known {
+        Some(report) => report,
+        None => {
+            let report = Command::new(sensor_binary()?)
+                .args(["doctor", "--json"])
+                .output()?
+                .stdout;
+            if let Some(path) = &kept {
+                std::fs::write(path, &report)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            report
+        }
+    };
+    serde_json::from_slice(&report).context("the doctor's report is not JSON")
 }
 
 /// Says that a test cannot run here; `cargo xtask` then counts it as skipped. Written straight

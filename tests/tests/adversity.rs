@@ -164,7 +164,8 @@ fn nothing_stays_attached_after_a_kill() {
 /// A sensor that writes to a pipe of ours, and has written the first byte.
 fn writing_to_us(directory: &Path, events: &str) -> (Child, ChildStdout) {
     let mut child = Command::new(sensor_binary().unwrap())
-        .args(["run", "--output", "json", "--events", events])
+        .args(["run", "--no-detection", "--output", "json"])
+        .args(["--events", events])
         .arg("--runtime-directory")
         .arg(directory)
         .stdout(Stdio::piped())
@@ -220,6 +221,9 @@ fn a_full_disk_is_counted_and_survived() {
     let running = Command::new(sensor_binary().unwrap())
         .args([
             "run",
+            "--no-detection",
+            "--events",
+            "process",
             "--output",
             "json",
             "--duration",

@@ -42,7 +42,10 @@ impl Receiver {
         );
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                connections.lock().unwrap().push(stream.try_clone().unwrap());
+                connections
+                    .lock()
+                    .unwrap()
+                    .push(stream.try_clone().unwrap());
                 let lines = Arc::clone(&lines);
                 thread::spawn(move || {
                     let mut reader = BufReader::new(stream);
@@ -218,7 +221,10 @@ fn what_was_not_delivered_waits_for_the_next_start_and_the_status_says_so() {
         sink(&report, 0, "trouble").is_string() && sink(&report, 0, "behind").as_u64() >= Some(30)
     });
     let scraped = scrape(port, "/metrics");
-    assert!(scraped.contains("\nsensor_sink_up{sink=\"away\",kind=\"lines\"} 0\n"), "{scraped}");
+    assert!(
+        scraped.contains("\nsensor_sink_up{sink=\"away\",kind=\"lines\"} 0\n"),
+        "{scraped}"
+    );
     assert!(scraped.contains("\nsensor_sink_up{sink=\"file\",kind=\"file\"} 1\n"));
     assert!(scraped.contains("sensor_events_total{kind=\"process.exec\",stage=\"delivered\"}"));
     assert!(scrape(port, "/health").starts_with("HTTP/1.1 "));

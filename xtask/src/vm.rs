@@ -45,17 +45,18 @@ const MODULES: &[&str] = &[
 ];
 
 /// Tests of what does not hang on how events are seen: once for each kernel will do.
-const ONCE: &[&str] = &[
-    "actions",
+const ONCE: &[&str] = &["actions", "firewall", "guard_packets", "isolation"];
+/// Tests of what hangs on the kernel hardly at all: the oldest and the newest will do.
+const ENDS: &[&str] = &[
     "adversity",
     "content",
     "decoys",
-    "firewall",
+    "delivery",
     "formats",
-    "guard_packets",
     "intelligence",
-    "isolation",
     "playbooks",
+    "replay",
+    "rules",
 ];
 
 /// Operations of each kind in tests against the ground truth, unless said otherwise: emulated
@@ -297,7 +298,7 @@ fn machines(
             let name = format!("{}-{mode}", release.label());
             let place = |suffix: &str| workspace.target(&format!("vm/{name}.{suffix}"));
             let initramfs = place("cpio")?;
-            contents(args, &kernel, mode, sensor, tests)?.write(&initramfs)?;
+            contents(args, release, &kernel, mode, sensor, tests)?.write(&initramfs)?;
             machines.push(Machine {
                 title: name.clone(),
                 image: kernel.image.clone(),
@@ -321,6 +322,7 @@ fn machines(
 
 fn contents(
     args: &Args,
+    release: Release,
     kernel: &kernel::Kernel,
     mode: &str,
     sensor: &Path,
@@ -362,7 +364,7 @@ fn contents(
             files.text("vm/script", format!("{command}\n"), true);
             "/bin/sh\n/vm/script\n".to_owned()
         }
-        None => test_steps(args, mode, tests, &mut files),
+        None => test_steps(args, release, mode, tests, &mut files),
     };
     files.text("vm/cmd", steps, false);
     let env = [
@@ -373,6 +375,7 @@ fn contents(
         "RUST_TEST_THREADS=1",
         "SENSOR_BIN=/usr/bin/sensor",
         "SENSOR_VM=1",
+        "SENSOR_DOCTOR=/run/doctor.json",
         &format!("SENSOR_TRAMPOLINES={mode}"),
     ];
     let mut env = env.map(str::to_owned).to_vec();
@@ -385,15 +388,25 @@ fn contents(
     Ok(files)
 }
 
-fn test_steps(args: &Args, mode: &str, tests: &EndToEnd, files: &mut Initramfs) -> String {
+fn test_steps(
+    args: &Args,
+    release: Release,
+    mode: &str,
+    tests: &EndToEnd,
+    files: &mut Initramfs,
+) -> String {
     for helper in &tests.helpers {
         files.host_file(&helper.path, &format!("/usr/bin/{}", helper.name));
     }
     let mut steps = String::from(hooks::STEP);
     let is_repeated = mode == "off" && args.trampolines.is_none();
+    let is_between = args.kernels.is_empty() && !release.is_an_end();
     let is_wanted = |name: &String| {
-        (args.tests.is_empty() || args.tests.contains(name))
-            && !(is_repeated && ONCE.contains(&name.as_str()))
+        let name = name.as_str();
+        let is_once = ONCE.contains(&name) || ENDS.contains(&name);
+        (args.tests.is_empty() || args.tests.iter().any(|wanted| wanted == name))
+            && !(is_repeated && is_once)
+            && !(is_between && ENDS.contains(&name))
     };
     for test in tests.tests.iter().filter(|test| is_wanted(&test.name)) {
         let dest = format!("/vm/tests/{}", test.name);

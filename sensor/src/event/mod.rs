@@ -17,7 +17,7 @@ pub mod lineage;
 pub mod made_up;
 pub mod network;
 pub mod object;
-mod origin;
+pub mod origin;
 pub mod parse;
 pub mod privilege;
 pub mod process;
@@ -181,7 +181,28 @@ pub struct Label {
     pub kind: &'static [&'static str],
 }
 
+/// What an event is to those who pass it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Something that happened on the host.
+    Observed,
+    /// A conclusion.
+    Alert(alert::Severity),
+    /// What the sensor did, or says of itself.
+    Own,
+}
+
 impl Action {
+    /// What it is to those who pass it on.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self {
+            Self::Alert(alert) => Standing::Alert(alert.severity),
+            Self::Response(_) | Self::Lost(_) | Self::Health(_) => Standing::Own,
+            _ => Standing::Observed,
+        }
+    }
+
     /// Its label.
     #[must_use]
     pub fn label(&self) -> Label {

@@ -39,7 +39,7 @@ macro_rules! put {
 of_origin!(put);
 
 /// Adds what is known of an event's origin.
-pub(super) fn put<'a>(origin: &'a Identity, fields: &mut Fields<'a>) {
+pub fn put<'a>(origin: &'a Identity, fields: &mut Fields<'a>) {
     put_texts(origin, fields);
     // What the host calls itself is all that is known of its name.
     fields.put_some(Field::HostHostname, origin.host.name.as_deref());

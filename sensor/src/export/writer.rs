@@ -12,7 +12,7 @@ use super::format::Format;
 use super::pretty;
 use super::spool::Lane;
 use super::spool::feed::Feed;
-use crate::event::{Action, Event};
+use crate::event::{Event, Standing};
 use crate::identity::Identity;
 
 /// Form of the output.
@@ -158,10 +158,10 @@ impl<W: Write> Writer<W> {
 /// Keeps an event for receivers; alerts, and what the sensor says of itself and of what it did, in
 /// a lane of their own.
 fn keep(spool: &mut Feed, event: &Event, line: &str) {
-    let (lane, severity) = match &event.action {
-        Action::Alert(alert) => (Lane::Alerts, alert.severity.rank()),
-        Action::Response(_) | Action::Lost(_) | Action::Health(_) => (Lane::Alerts, 0),
-        _ => (Lane::Telemetry, 0),
+    let (lane, severity) = match event.action.standing() {
+        Standing::Alert(severity) => (Lane::Alerts, severity.rank()),
+        Standing::Own => (Lane::Alerts, 0),
+        Standing::Observed => (Lane::Telemetry, 0),
     };
     let name = event.action.label().name;
     spool.put(lane, event.time.wall_ns, severity, name, line.as_bytes());

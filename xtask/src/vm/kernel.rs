@@ -41,6 +41,11 @@ impl Release {
         }
     }
 
+    /// Whether it is the oldest or the newest.
+    pub(super) fn is_an_end(self) -> bool {
+        matches!(self, Self::V5_10 | Self::V7)
+    }
+
     /// The suite that carries it, whether security updates are a suite of their own, and how
     /// its version starts.
     fn source(self) -> (&'static str, bool, &'static str) {

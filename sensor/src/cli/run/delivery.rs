@@ -35,7 +35,7 @@ impl Delivery {
             );
         }
         writer.keep_in(feed);
-        let sinks = Sinks::start(&spool, sinks, &host_name())?;
+        let sinks = Sinks::start(&spool, sinks, &writer.origin)?;
         let _ = status.spool.set(spool.shared());
         let _ = status.sinks.set(sinks.statuses());
         Ok(Some(Self { spool, sinks }))
@@ -46,10 +46,4 @@ impl Delivery {
         self.spool.finish();
         self.sinks.finish();
     }
-}
-
-/// Name of this host, as the kernel knows it.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().to_owned()
 }

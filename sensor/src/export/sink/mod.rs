@@ -33,6 +33,7 @@ use status::Status;
 
 use super::spool::SpoolError;
 use super::spool::keeper::Spool;
+use crate::identity::Identity;
 
 /// What is delivered is over when a sink says so; how long they have for that at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -118,7 +119,11 @@ impl Sinks {
     ///
     /// # Errors
     /// When one has no place in the spool, or no thread.
-    pub fn start(spool: &Spool, sinks: Vec<Sink>, host: &str) -> Result<Self, SinkError> {
+    pub fn start(
+        spool: &Spool,
+        sinks: Vec<Sink>,
+        origin: &Arc<Identity>,
+    ) -> Result<Self, SinkError> {
         let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
         spool.forget_all_but(&names);
         let mut started = Self::default();
@@ -131,7 +136,7 @@ impl Sinks {
             let status = Arc::new(Status::new(&sink));
             let runner = Runner::new(
                 sink,
-                host,
+                Arc::clone(origin),
                 reader,
                 cursor,
                 Arc::clone(&status),

@@ -15,10 +15,11 @@ use super::status::Status;
 use super::{Failure, Outcome, Transport};
 use crate::event::field::{Field, Fields, Value};
 use crate::event::health::LOST;
-use crate::event::parse;
+use crate::event::{origin, parse};
 use crate::export::format::Format;
 use crate::export::spool::cursor::{Cursor, Position};
 use crate::export::spool::reader::{Gap, Item as Spooled, Reader};
+use crate::identity::Identity;
 
 /// First wait after a failure; each next one is twice as long.
 const WAIT_FIRST: Duration = Duration::from_millis(250);
@@ -31,6 +32,8 @@ pub(super) struct Runner {
     name: String,
     filter: Filter,
     format: Format,
+    /// Where the events are from.
+    origin: Arc<Identity>,
     bounds: Bounds,
     transport: Box<dyn Transport>,
     reader: Reader,
@@ -49,14 +52,17 @@ pub(super) struct Runner {
 impl Runner {
     pub(super) fn new(
         sink: Sink,
-        host: &str,
+        origin: Arc<Identity>,
         reader: Reader,
         cursor: Cursor,
         status: Arc<Status>,
         stop: Arc<AtomicBool>,
     ) -> Self {
         Self {
-            transport: sink.to.transport(&sink, host),
+            transport: sink
+                .to
+                .transport(&sink, origin.host.name.as_deref().unwrap_or_default()),
+            origin,
             name: sink.name,
             filter: sink.filter,
             format: sink.format,
@@ -129,11 +135,11 @@ impl Runner {
 
     /// Takes one item from the spool; false when there is none.
     fn read(&mut self) -> io::Result<bool> {
-        match self.reader.next()? {
+        match self.reader.read()? {
             None => return Ok(false),
             Some(Spooled::Gap(gap)) => {
                 self.status.missing.fetch_add(gap.count, Ordering::Relaxed);
-                let line = told(self.format, &gap_fields(gap));
+                let line = told(self.format, &gap_fields(gap, &self.origin));
                 self.batch.push(Item {
                     line: line.as_bytes(),
                     name: LOST.name,
@@ -339,8 +345,9 @@ fn told(format: Format, fields: &Fields<'_>) -> String {
 }
 
 /// The event that says what is missing. Its id is the same however often it is sent.
-fn gap_fields(gap: Gap) -> Fields<'static> {
+fn gap_fields(gap: Gap, from_where: &Identity) -> Fields<'_> {
     let mut fields = Fields::default();
+    origin::put(from_where, &mut fields);
     let (from, to) = (gap.after_ns, gap.before_ns.max(gap.after_ns));
     fields.put(Field::Timestamp, Value::Time(to));
     let lane = gap.lane.name();

@@ -5,15 +5,19 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use super::options::{self, Options};
 use super::{Sinks, status};
+use crate::event::process::ProcessKey;
+use crate::event::{Action, made_up};
 use crate::export::spool::feed::Feed;
 use crate::export::spool::keeper::Spool;
 use crate::export::spool::{Lane, PerLane, Settings, WhenFull};
+use crate::identity::Identity;
 
 /// How long something may take that has to come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,7 +39,13 @@ fn spool(directory: &Path) -> (Spool, Feed) {
 
 fn start(spool: &Spool, options: Options) -> Sinks {
     let sinks = options::all(&[options], |_| true).unwrap();
-    Sinks::start(spool, sinks, "host").unwrap()
+    Sinks::start(spool, sinks, &origin()).unwrap()
+}
+
+fn origin() -> Arc<Identity> {
+    let mut origin = Identity::default();
+    origin.host.name = Some("host".into());
+    Arc::new(origin)
 }
 
 fn named(name: &str) -> Options {
@@ -451,4 +461,115 @@ fn what_a_sink_is_to_be_is_checked() {
         })
         .contains("token")
     );
+}
+
+/// `cargo test --release -p sensor --lib a_million -- --ignored --nocapture`, on one CPU with
+/// `taskset`: how fast events go through spool and sink, JSON included.
+#[test]
+#[ignore = "a measurement"]
+fn a_million_events_to_a_local_receiver() {
+    const EVENTS: u64 = 1_000_000;
+    let directory = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let received = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut lines, mut bytes) = (0_u64, 0_u64);
+        let mut part = vec![0; 1 << 20];
+        while let Ok(length @ 1..) = stream.read(&mut part) {
+            bytes += length as u64;
+            lines += part[..length].iter().filter(|byte| **byte == b'\n').count() as u64;
+        }
+        (lines, bytes)
+    });
+    let (spool, feed) = Spool::open(Settings {
+        directory: directory.path().to_owned(),
+        bytes_max: PerLane {
+            alerts: 1 << 28,
+            telemetry: 1 << 32,
+        },
+        segment_bytes: 1 << 26,
+        age_max: Duration::from_secs(1 << 40),
+        when_full: WhenFull::DropOldest,
+        sync_every: Duration::from_secs(1),
+    })
+    .unwrap();
+    let sinks = options::all(
+        &[Options {
+            lines: Some(format!("tcp://127.0.0.1:{port}")),
+            ..named("lines")
+        }],
+        |_| true,
+    )
+    .unwrap();
+    let sinks = Sinks::start(&spool, sinks, &origin()).unwrap();
+    let mut writer = crate::export::writer::Writer::new(
+        std::io::sink(),
+        crate::export::writer::Output::None,
+        crate::export::format::Format::Ecs,
+        crate::export::pretty::Style::for_stream(std::io::stdout()),
+    );
+    writer.keep_in(feed);
+    let words = [
+        "/usr/bin/curl",
+        "-s",
+        "https://example.net/some/longer/path?query=1",
+    ];
+    let program = made_up::program(&words);
+    let mut process = made_up::process(ProcessKey {
+        pid: 4711,
+        start_ticks: 17,
+    });
+    process.program = Some(Arc::clone(&program));
+    let exec = Action::Exec(Box::new(made_up::exec(program)));
+    let mut event = made_up::event(process, 1_000_000_000, exec);
+    let begun = std::time::Instant::now();
+    let cpu = cpu_time();
+    let shared = spool.shared();
+    for number in 0..EVENTS {
+        event.id.sequence = number;
+        writer.write(&event);
+        if number % 64 == 63 {
+            writer.flush();
+            // A pipeline would not be faster than its events; here it waits for the disk instead.
+            while number
+                > shared
+                    .counts
+                    .kept
+                    .telemetry
+                    .load(std::sync::atomic::Ordering::Relaxed)
+                    + 8_000
+            {
+                thread::yield_now();
+            }
+        }
+    }
+    writer.finish();
+    spool.finish();
+    let produced = begun.elapsed();
+    wait_for(&sinks, |report| report.delivered == EVENTS);
+    let (all, cpu) = (begun.elapsed(), cpu_time() - cpu);
+    let kept = shared.kept();
+    sinks.finish();
+    let (lines, bytes) = received.join().unwrap();
+    assert_eq!(lines, EVENTS);
+    println!(
+        "{:.0} events/s produced, {:.0} delivered; {:.2} us of CPU each, receiver included; {} bytes each, {} on disk",
+        EVENTS as f64 / produced.as_secs_f64(),
+        EVENTS as f64 / all.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / EVENTS as f64,
+        bytes / EVENTS,
+        kept.written_bytes / EVENTS,
+    );
+}
+
+/// CPU time of this process.
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the structure is there to be written.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -146,7 +146,7 @@ impl Reader {
     ///
     /// # Errors
     /// When a segment cannot be opened. One that cannot be read on is a gap.
-    pub fn next(&mut self) -> io::Result<Option<Item<'_>>> {
+    pub fn read(&mut self) -> io::Result<Option<Item<'_>>> {
         if !self.is_anything_left()? {
             self.view = self.shared.view();
             if !self.is_anything_left()? {

@@ -35,7 +35,7 @@ struct Got {
 }
 
 fn drain(reader: &mut Reader, got: &mut Got) {
-    while let Some(item) = reader.next().unwrap() {
+    while let Some(item) = reader.read().unwrap() {
         match item {
             Item::Record(_, record) => got
                 .texts
@@ -326,7 +326,7 @@ proptest! {
                 Step::Flush => feed.flush(),
                 Step::Read(most) => {
                     for _ in 0..most {
-                        match reader.next().unwrap() {
+                        match reader.read().unwrap() {
                             None => break,
                             Some(Item::Gap(gap)) => panic!("{gap:?}"),
                             Some(Item::Record(_, record)) => seen.push(number(record.payload)),
@@ -348,7 +348,7 @@ proptest! {
                 }
             }
         }
-        while let Some(item) = reader.next().unwrap() {
+        while let Some(item) = reader.read().unwrap() {
             match item {
                 Item::Gap(gap) => panic!("{gap:?}"),
                 Item::Record(_, record) => seen.push(number(record.payload)),

@@ -135,9 +135,14 @@ by_nrpe() {
     cat >>/etc/nagios/nrpe.cfg <<'END'
 command[here_disk]=/usr/lib/nagios/plugins/check_disk -w 1% -c 1% -p /
 command[here_procs]=/usr/lib/nagios/plugins/check_procs -w 9000 -c 9999
-command[here_script]=/bin/sh -c "df -P / | tail -n 1 | awk '{print \"OK - \" \$5}'"
+command[here_script]=/usr/local/lib/here_script
 command[here_sudo]=/usr/bin/sudo -n -u nobody /usr/bin/uptime
 END
+    cat >/usr/local/lib/here_script <<'END'
+#!/bin/sh
+df -P / | tail -n 1 | awk '{print "OK - " $5}'
+END
+    chmod 755 /usr/local/lib/here_script
     install -d -o nagios /run/nagios
     nrpe -c /etc/nagios/nrpe.cfg -d
     await 5666
