@@ -4,6 +4,7 @@
 
 mod companion;
 mod cpio;
+pub(crate) mod disk;
 mod hooks;
 mod initramfs;
 mod kernel;
@@ -58,6 +59,7 @@ const ENDS: &[&str] = &[
     "receivers",
     "replay",
     "rules",
+    "service",
 ];
 
 /// Operations of each kind in tests against the ground truth, unless said otherwise: emulated
