@@ -56,6 +56,7 @@ const ENDS: &[&str] = &[
     "formats",
     "intelligence",
     "playbooks",
+    "receivers",
     "replay",
     "rules",
     "service",

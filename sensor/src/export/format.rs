@@ -55,11 +55,17 @@ impl Format {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::event::field::{ALL, Field};
+    use crate::event::process::{Parent, ProcessKey};
+    use crate::event::{Action, Event, made_up, parse};
     use crate::export::roundtrip::any;
+    use crate::identity::Identity;
 
     #[track_caller]
     fn assert_one_line(format: Format, fields: &Fields<'_>) {
@@ -107,6 +113,79 @@ mod tests {
         fields.put(Field::ProcessCommandLine, text);
         for format in Format::ALL {
             assert_one_line(format, &fields);
+        }
+    }
+
+    /// An exec as there are thousands a second, on a host of which all is known.
+    fn usual() -> (Event, Identity) {
+        let text = |text: &str| Some(text.into());
+        let mut process = made_up::process(ProcessKey {
+            pid: 27_853,
+            start_ticks: 1_057_721,
+        });
+        let program = made_up::program(&[
+            "/usr/bin/convert",
+            "-resize",
+            "200x200",
+            "in.png",
+            "out.png",
+        ]);
+        process.entity = text("d6a4dfcc-27853-1057721");
+        process.parent_entity = text("d6a4dfcc-911-4711");
+        process.parent = Some(Parent {
+            key: ProcessKey {
+                pid: 911,
+                start_ticks: 4_711,
+            },
+            program: made_up::program(&["/usr/sbin/php-fpm8.2", "--nodaemonize"]),
+            ancestors: Box::default(),
+        });
+        process.program = Some(Arc::clone(&program));
+        process.names.user = Some("www-data".into());
+        process.names.group = Some("www-data".into());
+        process.home.cgroup = Some("/system.slice/php8.2-fpm.service".into());
+        process.home.service = Some("php8.2-fpm".into());
+        let exec = Action::Exec(Box::new(made_up::exec(program)));
+        let options = crate::identity::Options::default();
+        let directory = tempfile::tempdir().unwrap();
+        let origin = Identity::here(directory.path(), &options);
+        (made_up::event(process, 1_057_721_123_456_789, exec), origin)
+    }
+
+    #[track_caller]
+    fn measure(what: &str, mut once: impl FnMut() -> usize) {
+        const TIMES: u32 = 200_000;
+        let begin = Instant::now();
+        let bytes: usize = (0..TIMES).map(|_| once()).sum();
+        let each = begin.elapsed() / TIMES;
+        println!("{what}: {each:?} each, {} bytes", bytes / TIMES as usize);
+    }
+
+    #[test]
+    #[ignore = "measures; run it alone and in release"]
+    fn what_formats_cost() {
+        let (event, origin) = usual();
+        measure("ecs, from nowhere", || {
+            Format::Ecs.line(&event.fields()).unwrap().len()
+        });
+        for format in Format::ALL {
+            let line = || format.line(&event.fields_from(&origin)).unwrap();
+            measure(&format!("{format:?}"), || line().len());
+        }
+        for format in [Format::Ecs, Format::Native] {
+            let line = format.line(&event.fields_from(&origin)).unwrap();
+            measure(&format!("{format:?} read back"), || {
+                parse::fields(line.as_bytes()).unwrap().entries().count()
+            });
+        }
+        let kept = Format::KEPT.line(&event.fields_from(&origin)).unwrap();
+        for format in [Format::Ocsf, Format::Cef] {
+            measure(&format!("{format:?} from a kept line"), || {
+                format
+                    .line(&parse::fields(kept.as_bytes()).unwrap())
+                    .unwrap()
+                    .len()
+            });
         }
     }
 }
