@@ -3,6 +3,8 @@
 
 pub mod prevent;
 pub mod respond;
+#[cfg(test)]
+mod shipped;
 
 use std::fs;
 use std::net::SocketAddr;

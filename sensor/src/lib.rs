@@ -23,6 +23,7 @@ pub mod export;
 pub mod glance;
 pub mod identity;
 pub mod intelligence;
+pub mod lifeline;
 pub mod metrics;
 pub mod net;
 #[cfg(test)]
@@ -33,6 +34,8 @@ pub mod probe;
 pub mod random;
 pub mod replay;
 pub mod respond;
+pub mod service;
+pub mod shed;
 pub mod state;
 pub mod status;
 pub mod track;

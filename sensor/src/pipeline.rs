@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use ringbuf::HeapCons;
 
+use crate::clock::wall_ns;
 use crate::decoy;
 use crate::detect::{Detector, sigma};
 use crate::engine::{Delivery, Engine, Reaction};
 use crate::event::file::{AccessKind, Name, Source};
-use crate::event::health::{Change, Health, Lost, UNKNOWN_KIND, Verdict};
+use crate::event::health::{Change, Health, Lost, Previous, UNKNOWN_KIND, Verdict};
 use crate::event::process::Process;
 use crate::event::response::{Origin, Outcome, Response, Verb};
 use crate::event::{Action, Event, Stamp};
@@ -73,6 +74,8 @@ pub struct Pipeline<W: Write> {
     account: Account,
     accounted: (Instant, Stamp),
     verdict: Verdict,
+    /// The run before, to be told of in the first event.
+    pub previous: Option<Previous>,
 }
 
 impl<W: Write> Pipeline<W> {
@@ -116,6 +119,7 @@ impl<W: Write> Pipeline<W> {
             account: Account::default(),
             accounted: (Instant::now(), clock.stamp(boot_ns())),
             verdict: Verdict::Healthy,
+            previous: None,
         }
     }
 
@@ -128,7 +132,7 @@ impl<W: Write> Pipeline<W> {
         self.responses.wakes_this_thread();
         self.engine.tracker.seed();
         self.verdict = self.status.verdict(&self.account);
-        self.say(Change::Started, self.status.summary(), None);
+        self.say_started();
         if self.report_earlier() == Written::Closed {
             self.status.output_closed.store(true, Ordering::Release);
             return;
@@ -173,7 +177,9 @@ impl<W: Write> Pipeline<W> {
             }
             self.settle();
         }
-        self.engine.writer.flush()
+        let written = self.engine.writer.flush();
+        self.status.turned.store(boot_ns(), Ordering::Relaxed);
+        written
     }
 
     /// What was found in files meanwhile.
@@ -469,12 +475,25 @@ impl<W: Write> Pipeline<W> {
         self.engine.writer.finish();
     }
 
+    fn say_started(&mut self) {
+        let mut detail = self.status.summary();
+        let complaint = self.previous.and_then(|run| run.complaint(wall_ns()));
+        if let Some(complaint) = complaint {
+            tracing::warn!("{complaint}");
+            detail.push_str("; ");
+            detail.push_str(&complaint);
+        }
+        self.say(Change::Started, detail, None);
+    }
+
     fn say(&mut self, change: Change, detail: String, account: Option<String>) {
+        let previous = self.previous.take();
         self.own(Action::Health(Health {
             change,
             verdict: self.verdict,
             detail,
             account,
+            previous,
         }));
     }
 

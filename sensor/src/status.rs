@@ -68,6 +68,9 @@ pub struct Status {
     programs: Programs,
     /// This side of the account.
     pub user: Arc<UserSide>,
+    /// When the pipeline last got on, in nanoseconds since boot; 0 before it watches. It does ten
+    /// times a second at least, so that it hangs when this stands still.
+    pub turned: AtomicU64,
     /// Processes in the table.
     pub processes: AtomicU64,
     /// Processes forgotten for want of room.
@@ -146,6 +149,7 @@ impl Status {
             kernel,
             programs,
             user,
+            turned: AtomicU64::new(0),
             processes: AtomicU64::new(0),
             processes_forgotten: AtomicU64::new(0),
             alerts: AtomicU64::new(0),

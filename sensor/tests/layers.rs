@@ -58,7 +58,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("door", &[]),
     ("glance", &[]),
     ("identity", &["random", "state"]),
+    ("lifeline", &["event", "clock"]),
     ("priority", &[]),
+    ("service", &[]),
+    ("shed", &[]),
     ("random", &[]),
     ("state", &[]),
 ];

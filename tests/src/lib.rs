@@ -80,6 +80,7 @@ pub struct Launch {
     fields: Option<&'static [&'static str]>,
     detection: bool,
     state: Option<PathBuf>,
+    environment: Vec<(String, String)>,
 }
 
 impl Launch {
@@ -101,6 +102,13 @@ impl Launch {
     #[must_use]
     pub fn remembering(mut self, state: impl Into<PathBuf>) -> Self {
         self.state = Some(state.into());
+        self
+    }
+
+    /// With this in its environment.
+    #[must_use]
+    pub fn in_environment(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
         self
     }
 
@@ -132,6 +140,7 @@ impl Launch {
             .arg(self.state.unwrap_or_else(|| directory.join("state")))
             .args((!self.detection).then_some("--no-detection"))
             .args(&self.arguments)
+            .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -13,6 +13,7 @@ mod debian;
 mod exec;
 mod fuzz;
 mod mount;
+mod package;
 mod payloads;
 mod root;
 mod run;
@@ -45,6 +46,8 @@ enum Task {
     Setup,
     /// Build the static release binary and leave it at target/release/sensor
     Build(build::Args),
+    /// Make the Debian package and the static tarball, and try the package in a booted Debian
+    Package(package::Args),
     /// Build, then become `sensor run` with the given arguments
     Run(run::Args),
     /// Run the end-to-end tests, or a command, on Debian kernels under qemu
@@ -93,6 +96,7 @@ fn run(workspace: &Workspace, task: Task) -> Result<ExitCode> {
     match task {
         Task::Setup => setup::run(workspace).map(done),
         Task::Build(args) => build::run(workspace, &args).map(done),
+        Task::Package(args) => package::run(workspace, &args),
         Task::Run(args) => run::run(workspace, &args).map(done),
         Task::Vm(args) => vm::run(workspace, &args),
         Task::Test(args) => test::run(workspace, &args),

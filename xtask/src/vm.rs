@@ -4,6 +4,7 @@
 
 mod companion;
 mod cpio;
+pub(crate) mod disk;
 mod hooks;
 mod initramfs;
 mod kernel;
@@ -55,8 +56,10 @@ const ENDS: &[&str] = &[
     "formats",
     "intelligence",
     "playbooks",
+    "receivers",
     "replay",
     "rules",
+    "service",
 ];
 
 /// Operations of each kind in tests against the ground truth, unless said otherwise: emulated

@@ -25,7 +25,7 @@ pub mod status;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Catches intruders on Linux servers with eBPF.
 #[derive(Debug, Parser)]
@@ -124,6 +124,12 @@ impl Failure {
             error: error.into(),
         }
     }
+}
+
+/// The command line, for completions and manual pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command given.

@@ -1,6 +1,7 @@
 //! `sensor run`: attaches the programs, starts the threads, waits for a reason to stop, and
 //! takes everything down again in the order that loses nothing.
 
+mod beat;
 mod delivery;
 mod lay_out;
 mod reload;
@@ -42,6 +43,8 @@ use crate::respond::hands::Hands;
 use crate::respond::journal::Left;
 use crate::respond::outbox::outbox;
 use crate::respond::responder::Responder;
+use crate::service::Manager;
+use crate::shed;
 use crate::state::Keeper;
 use crate::status::Status;
 use crate::track::Tracker;
@@ -145,6 +148,8 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
     };
     let loaded = load::load(sizes, &selection, trampolines).map_err(Failure::refused)?;
     give_memory_back();
+    // Before there is any other thread, because each has privileges of its own.
+    shed::everything_but_what_is_used();
     watch(&config, reload, selection, duration, instance, loaded).map_err(Failure::refused)
 }
 
@@ -253,9 +258,10 @@ fn watch(
     if let Some(detector) = &mut detector {
         lay_out::decoys(config, detector, &status)?;
     }
-    let pipeline = Pipeline::new(
+    let run = random::number();
+    let mut pipeline = Pipeline::new(
         consumer,
-        random::number(),
+        run,
         tracker,
         detector,
         filters,
@@ -266,6 +272,12 @@ fn watch(
         writer,
         selection,
         Arc::clone(&status),
+    );
+    let lifeline = beat::lifeline(
+        &config.state_directory,
+        run,
+        &status,
+        &mut pipeline.previous,
     );
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -289,8 +301,18 @@ fn watch(
         outbox,
         responder: responder.handle(),
     };
-    let reason = wait(config, duration, reload, &instance, control, &mut loaded)?;
+    let manager = Manager::from_environment();
+    let reason = wait(
+        config,
+        duration,
+        reload,
+        &instance,
+        control,
+        &manager,
+        &mut loaded,
+    )?;
     tracing::debug!(reason, "stopping");
+    manager.stopping();
 
     // Programs off first; then, once none is running any more, the last records can be read.
     loaded.detach();
@@ -311,6 +333,12 @@ fn watch(
     let code = end_of(end, &status)?;
     if let Some(delivery) = delivery {
         delivery.finish();
+    }
+    // Where nobody took the last events, nobody knows that it stopped.
+    if let Some(lifeline) = lifeline
+        && !status.output_closed.load(Ordering::Acquire)
+    {
+        lifeline.finish();
     }
     Ok(code)
 }
@@ -405,6 +433,7 @@ fn wait(
     reload: Reload,
     instance: &Instance,
     control: Control,
+    manager: &Manager,
     loaded: &mut Loaded,
 ) -> anyhow::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -435,7 +464,9 @@ fn wait(
         };
         let reloads = async {
             while hang_up.recv().await.is_some() {
+                manager.reloading();
                 reload.now();
+                manager.ready();
             }
         };
         let metrics = match config.metrics.listen {
@@ -455,6 +486,7 @@ fn wait(
             _ = interrupt.recv() => "SIGINT",
             () = reloads => "no more signals",
             () = end => "duration",
+            () = beat::beat(manager, &control.status) => "service manager",
             () = closed => "output closed",
             () = scrapes => "no more metrics",
             () = Arc::clone(&control).serve(&listener) => "control",

@@ -489,6 +489,9 @@ fields! {
     SensorNetworkInode "sensor.network.inode" Long "Inode of the socket, as in /proc/PID/fd.";
     SensorNetworkNamespace "sensor.network.namespace" Long "Inode of the network namespace the socket lives in.";
     SensorParentAncestors "sensor.parent.ancestors" Keywords "When a process older than the sensor forks: its ancestors, nearest first, each as entity id and executable.";
+    SensorPreviousInOrder "sensor.previous.in_order" Boolean "Whether the run of the sensor before this one stopped in order; else it was killed, or went down with the host.";
+    SensorPreviousRun "sensor.previous.run" Keyword "Its number, as in the ids of its events.";
+    SensorPreviousUntil "sensor.previous.until" Date "When it was last known to get on; nothing was observed from then until this event.";
     SensorPtraceAddress "sensor.ptrace.address" Keyword "Address the tracer wrote to, hexadecimal.";
     SensorPtraceRequest "sensor.ptrace.request" Keyword "What the tracer did.";
     SensorResponseAlert "sensor.response.alert" Keyword "Id of the alert that led to it.";

@@ -2,6 +2,7 @@
 //! it lost. A loss is never silent.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::field::{Field, Fields, Value};
 use super::{Label, Stamp};
@@ -119,6 +120,35 @@ pub struct Health {
     pub detail: String,
     /// The account by kind as JSON text, for the last event of a run.
     pub account: Option<String>,
+    /// The run before, for the first event of one.
+    pub previous: Option<Previous>,
+}
+
+/// The run before this one. What happened between its end and the event that says this was
+/// observed by nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// Random number in the ids of its events.
+    pub run: u32,
+    /// When it was last known to get on, in nanoseconds since the epoch.
+    pub until_wall_ns: u64,
+    /// Whether it stopped, rather than being killed or going down with the host.
+    pub in_order: bool,
+}
+
+impl Previous {
+    /// What people are told who start the sensor at this time; nothing where all is as it should be.
+    #[must_use]
+    pub fn complaint(&self, now_wall_ns: u64) -> Option<String> {
+        let unseen = Duration::from_nanos(now_wall_ns.saturating_sub(self.until_wall_ns));
+        (!self.in_order).then(|| {
+            format!(
+                "the run before, {:08x}, did not stop in order: nothing was observed in the {} s before this",
+                self.run,
+                unseen.as_secs()
+            )
+        })
+    }
 }
 
 impl Health {
@@ -130,9 +160,38 @@ impl Health {
         fields.put(Field::SensorHealthVerdict, self.verdict.name());
         fields.put(Field::SensorHealthDetail, self.detail.as_str());
         fields.put_some(Field::SensorAccount, self.account.as_deref());
+        if let Some(previous) = self.previous {
+            fields.put(Field::SensorPreviousInOrder, previous.in_order);
+            fields.put(Field::SensorPreviousRun, format!("{:08x}", previous.run));
+            fields.put(
+                Field::SensorPreviousUntil,
+                Value::Time(previous.until_wall_ns),
+            );
+        }
     }
 
     pub(super) fn summary(&self) -> String {
         format!("{}: {}", self.verdict.name(), self.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_that_did_not_stop_in_order_is_complained_of() {
+        let mut previous = Previous {
+            run: 0xbeef,
+            until_wall_ns: 5_000_000_000,
+            in_order: false,
+        };
+        let complaint = previous.complaint(12_500_000_000).unwrap();
+        assert!(complaint.contains("0000beef"), "{complaint}");
+        assert!(complaint.contains("7 s"), "{complaint}");
+        // The clock was set back.
+        assert!(previous.complaint(0).unwrap().contains("0 s"));
+        previous.in_order = true;
+        assert_eq!(previous.complaint(12_500_000_000), None);
     }
 }

@@ -177,7 +177,7 @@ fn watch(child: &mut Child, deadline: Instant) -> Result<bool> {
 }
 
 /// Makes qemu end with us, however we end: nobody would watch its time limit any more.
-fn die_with_us(command: &mut Command) {
+pub(super) fn die_with_us(command: &mut Command) {
     // SAFETY: prctl is a plain system call, allowed between fork and exec; it has no pointers here.
     unsafe {
         command.pre_exec(

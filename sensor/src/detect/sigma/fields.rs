@@ -381,7 +381,7 @@ const fn own_fields(kind: Kind) -> &'static [&'static str] {
         ],
         Kind::Response => &["sensor.response.", "event.outcome", "sensor.alert.incident"],
         Kind::Lost => &["sensor.lost."],
-        Kind::Health => &["sensor.health.", "sensor.account"],
+        Kind::Health => &["sensor.health.", "sensor.previous.", "sensor.account"],
         Kind::Fork => &[],
     }
 }

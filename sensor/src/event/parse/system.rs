@@ -6,7 +6,7 @@ use super::ParseError;
 use super::row::{Row, Wall};
 use crate::event::field::Field;
 use crate::event::flags::{self, BPF_ATTACHMENTS, BPF_PROGRAMS, TAINTS};
-use crate::event::health::{Change, Health, LOST, Lost, UNKNOWN_KIND, Verdict};
+use crate::event::health::{Change, Health, LOST, Lost, Previous, UNKNOWN_KIND, Verdict};
 use crate::event::response::{Origin, Outcome, Response, Verb};
 use crate::event::system::{BPF, BpfLoad, CGROUP_MKDIR, CGROUP_RMDIR, Cgroup, MODULE, Module};
 use crate::event::{Action, Stamp};
@@ -97,7 +97,20 @@ fn health(change: Change, row: &Row<'_>) -> Result<Health, ParseError> {
             })?,
         detail: row.get::<&str>(Field::SensorHealthDetail)?.to_owned(),
         account: account.map(str::to_owned),
+        previous: previous(row)?,
     })
+}
+
+fn previous(row: &Row<'_>) -> Result<Option<Previous>, ParseError> {
+    let Some(run) = row.find::<&str>(Field::SensorPreviousRun)? else {
+        return Ok(None);
+    };
+    Ok(Some(Previous {
+        run: u32::from_str_radix(run, 16)
+            .map_err(|_| ParseError::wrong(Field::SensorPreviousRun, "a number of a run"))?,
+        until_wall_ns: row.get::<Wall>(Field::SensorPreviousUntil)?.0,
+        in_order: row.get(Field::SensorPreviousInOrder)?,
+    }))
 }
 
 fn response(verb: Verb, row: &Row<'_>) -> Result<Response, ParseError> {

@@ -9,7 +9,7 @@ use sensor_common::kind;
 
 use super::{capabilities, endpoint, identity, ids, long, path, program, stamp, text};
 use crate::event::Action;
-use crate::event::health::{Change, Health, Lost, Verdict};
+use crate::event::health::{Change, Health, Lost, Previous, Verdict};
 use crate::event::privilege::{
     Credentials, Identity, Mount, Ptrace, Setns, Signal, Target, Unshare, VmWrite,
 };
@@ -181,11 +181,22 @@ fn lost() -> impl Strategy<Value = Lost> {
 fn health() -> impl Strategy<Value = Health> {
     let change = select(vec![Change::Started, Change::Stopped, Change::Changed]);
     let verdict = select(vec![Verdict::Healthy, Verdict::Degraded, Verdict::Blind]);
-    (change, verdict, text(), of(text())).prop_map(|(change, verdict, detail, account)| Health {
-        change,
-        verdict,
-        detail: detail.into_string(),
-        account: account.map(str::into_string),
+    let previous = of((any::<u32>(), stamp(), any::<bool>())).prop_map(|previous| {
+        previous.map(|(run, until, in_order)| Previous {
+            run,
+            until_wall_ns: until.wall_ns,
+            in_order,
+        })
+    });
+    let words = (text(), of(text()));
+    (change, verdict, words, previous).prop_map(|(change, verdict, (detail, account), previous)| {
+        Health {
+            change,
+            verdict,
+            detail: detail.into_string(),
+            account: account.map(str::into_string),
+            previous,
+        }
     })
 }
 
