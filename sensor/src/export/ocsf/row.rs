@@ -122,12 +122,7 @@ impl Row {
         }
     }
 
-    fn place_word<'a>(
-        &self,
-        table: &'static [Word],
-        word: &'a str,
-        tree: &mut Object<'a>,
-    ) -> Kept {
+    fn place_word<'a>(&self, table: &'static [Word], word: &'a str, tree: &mut Object<'a>) -> Kept {
         let known = table.iter().find(|(known, ..)| *known == word);
         let (number, name) = match known {
             Some((_, number, name)) => (*number, Cow::Borrowed(*name)),
