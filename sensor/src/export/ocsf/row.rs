@@ -122,16 +122,11 @@ impl Row {
         }
     }
 
-    fn place_word<'a>(
-        &self,
-        table: &'static [Word],
-        word: &'a Cow<'a, str>,
-        tree: &mut Object<'a>,
-    ) -> Kept {
-        let known = table.iter().find(|(known, ..)| known == word);
+    fn place_word<'a>(&self, table: &'static [Word], word: &'a str, tree: &mut Object<'a>) -> Kept {
+        let known = table.iter().find(|(known, ..)| *known == word);
         let (number, name) = match known {
             Some((_, number, name)) => (*number, Cow::Borrowed(*name)),
-            None => (OTHER, Cow::Borrowed(&**word)),
+            None => (OTHER, Cow::Borrowed(word)),
         };
         if !tree.put(self.path, Node::Number(number)) {
             return Kept::None;
