@@ -76,6 +76,22 @@ fn feed_lines(feed: &mut Feed, numbers: std::ops::Range<u64>) {
     feed.flush();
 }
 
+/// Waits until so many are on disk, so that a sink gets them at once.
+fn wait_for_disk(spool: &Spool, count: u64) {
+    let shared = spool.shared();
+    let kept = || {
+        shared
+            .kept()
+            .lanes
+            .iter()
+            .map(|lane| lane.kept)
+            .sum::<u64>()
+    };
+    while kept() < count {
+        let _ = shared.wait(shared.view().version, Duration::from_millis(10));
+    }
+}
+
 /// Number of a line that was received.
 fn number(line: &str) -> Option<u64> {
     let value: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -344,6 +360,7 @@ fn events_of_a_bulk_request_are_judged_one_by_one_and_have_their_own_ids() {
     let (spool, mut feed) = spool(directory.path());
     feed_lines(&mut feed, 0..30);
     feed.finish();
+    wait_for_disk(&spool, 30);
     let sinks = start(
         &spool,
         Options {
@@ -382,6 +399,7 @@ fn a_collector_that_never_acknowledges_has_nothing() {
     let (spool, mut feed) = spool(&directory.path().join("spool"));
     feed_lines(&mut feed, 0..10);
     feed.finish();
+    wait_for_disk(&spool, 10);
     let sinks = start(
         &spool,
         Options {
@@ -412,6 +430,7 @@ fn loki_gets_lines_with_their_times() {
     let (spool, mut feed) = spool(directory.path());
     feed_lines(&mut feed, 0..3);
     feed.finish();
+    wait_for_disk(&spool, 3);
     let sinks = start(
         &spool,
         Options {
