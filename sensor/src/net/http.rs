@@ -213,7 +213,8 @@ impl Client {
         headers: &[(&str, &str)],
         document: &[u8],
     ) -> Result<(u16, Answer), HttpError> {
-        let mut request = self.agent.post(url);
+        // Sent on, a document would be asked for instead of handed over (RFC 9110, 15.4.3).
+        let mut request = self.agent.post(url).config().max_redirects(0).build();
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::batch::Item;
 use super::syslog::Header;
@@ -13,6 +14,9 @@ use crate::net::resolve;
 
 /// Longest datagram over IPv4 (RFC 768: 65,535 less the headers).
 const UDP_MAX: usize = 65_507;
+
+/// How long a local socket may take no datagram.
+const STALL: Duration = Duration::from_secs(30);
 
 /// Where to.
 #[derive(Clone, Debug)]
@@ -50,6 +54,7 @@ impl Datagrams {
         match &self.to {
             To::Unix(path) => {
                 let socket = UnixDatagram::unbound()?;
+                socket.set_write_timeout(Some(STALL))?;
                 socket.connect(path)?;
                 Ok(Socket::Unix(socket))
             }

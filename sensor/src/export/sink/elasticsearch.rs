@@ -95,11 +95,13 @@ impl Answer {
             match done.create.status {
                 // It is there already: it was sent before, and the answer got lost.
                 200..=299 | 409 => {}
-                429 | 500..=599 => outcome.again.push(place),
-                status => {
+                status @ (400 | 413 | 422) => {
                     let why = &done.create.error;
                     outcome.refused.push((place, format!("{status}: {why}")));
                 }
+                // Too busy, no shard, an index that is blocked because a disk is full or that is
+                // not there: all of that can be mended over there.
+                _ => outcome.again.push(place),
             }
         }
         // What it says nothing of has not arrived.
@@ -135,9 +137,10 @@ mod tests {
             {"create":{"_id":"a","status":201}},
             {"create":{"_id":"b","status":409,"error":{"type":"version_conflict_engine_exception"}}},
             {"create":{"_id":"c","status":429,"error":{"type":"es_rejected_execution_exception"}}},
-            {"create":{"_id":"d","status":400,"error":{"type":"mapper_parsing_exception"}}}]}"#;
-        let outcome = serde_json::from_str::<Answer>(answer).unwrap().outcome(5);
-        assert_eq!(outcome.again, [2, 4]);
+            {"create":{"_id":"d","status":400,"error":{"type":"mapper_parsing_exception"}}},
+            {"create":{"_id":"e","status":403,"error":{"type":"cluster_block_exception"}}}]}"#;
+        let outcome = serde_json::from_str::<Answer>(answer).unwrap().outcome(6);
+        assert_eq!(outcome.again, [2, 4, 5]);
         assert_eq!(outcome.refused.len(), 1);
         assert_eq!(outcome.refused[0].0, 3);
         assert!(outcome.refused[0].1.contains("mapper_parsing"));

@@ -310,6 +310,8 @@ fn a_busy_webhook_is_asked_again_and_a_poisonous_event_costs_no_other() {
     let (port, requests) = serving(|count, _, body| match count {
         0 => (503, String::new()),
         1 => (429, String::new()),
+        2 => (302, String::new()),
+        3 => (403, "not now".to_owned()),
         _ if body.lines().any(|line| number(line) == Some(33)) => (400, "no".to_owned()),
         _ => (200, String::new()),
     });

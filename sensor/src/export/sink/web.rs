@@ -72,8 +72,8 @@ impl Server {
         match status {
             200..=299 => Ok(Said::Good(answer)),
             413 => Ok(Said::TooMuch),
-            // Timeouts, locks and the like; and what may be mended at the other end.
-            401 | 403 | 404 | 407 | 408 | 409 | 423 | 425 | 500..=599 => Err(Failure {
+            // Timeouts, locks and the like; and what may be mended at one of the ends.
+            300..=399 | 401 | 403 | 404 | 407 | 408 | 409 | 423 | 425 | 500..=599 => Err(Failure {
                 why: format!("{url} answers {status}: {}", shown(answer)),
                 wait: None,
             }),

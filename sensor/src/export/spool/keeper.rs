@@ -240,6 +240,7 @@ impl Row {
                 next_index: found.next_index,
                 bytes: found.bytes,
                 newest_ns: found.newest_ns,
+                written: None,
             });
             last = found;
         }
@@ -273,6 +274,7 @@ impl Row {
         segment.bytes += packed.len() as u64;
         segment.next_index = block.first_index + u64::from(block.count);
         segment.newest_ns = segment.newest_ns.max(block.newest_ns);
+        segment.written = Some(Instant::now());
         self.is_dirty = true;
         Ok(())
     }
@@ -289,6 +291,7 @@ impl Row {
             next_index: first_index,
             bytes: 0,
             newest_ns: 0,
+            written: Some(Instant::now()),
         });
         self.active = Some(file);
         File::open(&self.directory)?.sync_all()
@@ -491,7 +494,9 @@ impl Keeper {
                     .is_some_and(|next| next >= oldest.next_index);
                 let is_active =
                     self.rows.of(lane).segments.len() == 1 && self.rows.of(lane).active.is_some();
-                let is_old = oldest.newest_ns < too_old;
+                let age_max = self.settings.age_max;
+                let is_old = oldest.newest_ns < too_old
+                    && oldest.written.is_none_or(|at| at.elapsed() >= age_max);
                 // The active one is written to again soon.
                 if !is_old && (!is_delivered || is_active) {
                     break;

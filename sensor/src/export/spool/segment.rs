@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::SpoolError;
 use super::block::{Broken, HEADER_BYTES, Header};
@@ -25,6 +26,9 @@ pub struct Segment {
     pub bytes: u64,
     /// Time of its newest record, ns since the epoch.
     pub newest_ns: u64,
+    /// When it was last written to, if by this run: clocks can be set, and what has just come is
+    /// not old whatever its time says.
+    pub written: Option<Instant>,
 }
 
 /// Where a segment is.

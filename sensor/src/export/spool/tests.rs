@@ -241,6 +241,28 @@ fn what_everybody_has_is_let_go_and_not_before() {
 }
 
 #[test]
+fn what_has_just_come_is_not_old_though_its_clock_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(directory.path());
+    settings.age_max = Duration::from_secs(3600);
+    let (spool, mut feed) = Spool::open(settings).unwrap();
+    let (mut reader, _) = spool.reader("siem").unwrap();
+    put(&mut feed, Lane::Telemetry, "from 1970");
+    feed.flush();
+    let shared = spool.shared();
+    while *shared.view().next.of(Lane::Telemetry) == 0 {
+        let _ = shared.wait(shared.view().version, Duration::from_millis(100));
+    }
+    // More than once it is looked for what is too old, and nothing is let go.
+    assert!(!shared.wait(shared.view().version, Duration::from_millis(2_500)));
+    feed.finish();
+    spool.finish();
+    let mut got = Got::default();
+    drain(&mut reader, &mut got);
+    assert_eq!(got.texts, ["from 1970"]);
+}
+
+#[test]
 fn a_spool_belongs_to_one_process() {
     let directory = tempfile::tempdir().unwrap();
     let (_spool, _feed) = Spool::open(settings(directory.path())).unwrap();
