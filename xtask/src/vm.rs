@@ -112,8 +112,8 @@ pub(crate) struct Args {
     refresh: bool,
 }
 
-/// Memory of a machine, in MiB, unless said otherwise.
-const MEMORY_MIB: u32 = 1_024;
+/// Memory of a machine, in MiB, unless said otherwise: half of it is for the files it starts with.
+const MEMORY_MIB: u32 = 1_536;
 
 /// Whether trampolines can be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
