@@ -163,6 +163,7 @@ impl<W: Write> Pipeline<W> {
                 return Written::Closed;
             }
         }
+        self.engine.tracker.turn();
         if self.conclude_late() == Written::Closed || self.report() == Written::Closed {
             return Written::Closed;
         }

@@ -236,6 +236,11 @@ impl Tracker {
         self.resolved.name(address)
     }
 
+    /// Things to do between events.
+    pub fn turn(&mut self) {
+        self.services.turn();
+    }
+
     /// Things to do from time to time.
     pub fn tick(&mut self) {
         let Some(here) = &mut self.here else { return };

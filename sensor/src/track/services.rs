@@ -88,6 +88,8 @@ pub struct Services {
     scripts: Scripts,
     scanner: Option<Scanner>,
     is_watch_changed: bool,
+    /// A web service is there whose roots nobody has looked for.
+    is_due: bool,
     dropped: u64,
 }
 
@@ -231,8 +233,9 @@ impl Services {
         }
     }
 
-    /// Asks for and takes in what may take time: where pages are.
-    pub fn tick(&mut self) {
+    /// Takes in what was found, and has it looked for at once where the pages of a new service are:
+    /// somebody may be quick to put something there.
+    pub fn turn(&mut self) {
         let Some(scanner) = &self.scanner else { return };
         while let Ok((key, roots)) = scanner.answer() {
             if let Some(service) = self.services.get_mut(&key) {
@@ -240,6 +243,14 @@ impl Services {
                 service.roots = roots;
             }
         }
+        if std::mem::take(&mut self.is_due) {
+            self.tick();
+        }
+    }
+
+    /// Has it looked for again, from time to time, where pages are.
+    pub fn tick(&mut self) {
+        let Some(scanner) = &self.scanner else { return };
         for service in self.services.values_mut().filter(|service| service.is_web) {
             let is_due = service
                 .roots_asked
@@ -288,7 +299,7 @@ impl Services {
             // A server that starts itself anew keeps what it listens on.
             if let Some(service) = self.services.get_mut(&process.key) {
                 service.program = Arc::clone(&exec.program);
-                service.judge();
+                self.is_due |= service.judge();
             }
             return;
         }
@@ -348,7 +359,7 @@ impl Services {
             {
                 service.ports.push(port);
             }
-            service.judge();
+            self.is_due |= service.judge();
         }
     }
 
@@ -390,7 +401,7 @@ impl Services {
             service.caller = Some(Caller { key, boot_ns });
             if !service.is_called_by_web {
                 service.is_called_by_web = true;
-                service.judge();
+                self.is_due |= service.judge();
             }
         }
     }

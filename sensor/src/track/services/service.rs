@@ -59,8 +59,8 @@ impl Service {
         trade::title(&self.program)
     }
 
-    /// Finds out anew whether it is a web service.
-    pub(super) fn judge(&mut self) {
+    /// Finds out anew whether it is a web service; whether it is one whose roots are not known.
+    pub(super) fn judge(&mut self) -> bool {
         self.is_web = trade::is_web(
             &self.program,
             trade::Clues {
@@ -68,6 +68,7 @@ impl Service {
                 is_called_by_web: self.is_called_by_web,
             },
         );
+        self.is_web && self.roots_asked.is_none()
     }
 
     /// It listens on a port.

@@ -98,6 +98,24 @@ fn forks_of_a_listener_are_workers_and_what_they_execute_is_none() {
 }
 
 #[test]
+fn where_a_new_web_service_has_its_pages_is_found_out_at_once() {
+    let mut host = Host::new();
+    host.services = Services::start().unwrap();
+    let own = std::process::id();
+    host.starts(own, 1, "/opt/app/server");
+    host.listens(own, 8080);
+    // What it stands in is one of its roots.
+    let page = std::env::current_dir().unwrap().join("x.php");
+    let page = page.to_str().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !host.services.is_in_web_root(page) {
+        assert!(Instant::now() < deadline);
+        host.services.turn();
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_program_nobody_knows_is_a_web_service_on_a_web_port_only() {
     let mut host = Host::new();
     host.starts(10, 1, "/opt/app/server");
