@@ -23,6 +23,8 @@ pub mod privilege;
 pub mod process;
 pub mod response;
 pub mod system;
+#[cfg(test)]
+mod template;
 pub mod text;
 
 use std::fmt;
