@@ -20,6 +20,7 @@ use serde_json::Value;
 const OF_THE_OBSERVER: &[&str] = &[
     "@timestamp",
     "agent.ephemeral_id",
+    "agent.id",
     "event.id",
     "event.sequence",
     "event.duration",
