@@ -134,15 +134,13 @@ impl<W: Write> Pipeline<W> {
         self.verdict = self.status.verdict(&self.account);
         self.say_started();
         if self.report_earlier() == Written::Closed {
-            self.status.output_closed.store(true, Ordering::Release);
-            return;
+            return self.close();
         }
         loop {
             // Read before the queue is emptied, so that what was queued before is seen.
             let last = stop.load(Ordering::Acquire);
             if self.turn() == Written::Closed {
-                self.status.output_closed.store(true, Ordering::Release);
-                return;
+                return self.close();
             }
             if self.records.is_empty() {
                 if last {
@@ -152,6 +150,12 @@ impl<W: Write> Pipeline<W> {
             }
         }
         self.finish();
+    }
+
+    /// Nobody reads the output; other receivers get what there is.
+    fn close(self) {
+        self.status.output_closed.store(true, Ordering::Release);
+        self.engine.writer.finish();
     }
 
     fn turn(&mut self) -> Written {
