@@ -37,12 +37,31 @@ fn assert_all_seen(arguments: &[&str]) {
     }
     let outcomes = drill(arguments);
     assert!(outcomes.len() >= 13, "{}", outcomes.len());
-    let missed: Vec<_> = outcomes
+    let mut missed = missed(&outcomes);
+    // Where kernel code can be preempted, the kernel skips programs that it is in the middle of (see
+    // the limits in README), on emulated processors often. What cannot be seen is missed each time.
+    for _ in 0..ATTEMPTS_MORE {
+        if missed.is_empty() || std::env::var_os("SENSOR_VM").is_none() {
+            break;
+        }
+        let names: Vec<_> = missed
+            .iter()
+            .map(|outcome| text(outcome, "drill"))
+            .collect();
+        missed = self::missed(&drill(&[arguments, &names].concat()));
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+/// How often drills that were missed are done again in an emulated machine.
+const ATTEMPTS_MORE: usize = 2;
+
+fn missed(outcomes: &[Event]) -> Vec<Event> {
+    outcomes
         .iter()
         .filter(|outcome| outcome["seen"] != true || outcome["obeyed"] != true)
-        .map(|outcome| format!("{}: {}", outcome["drill"], outcome["error"]))
-        .collect();
-    assert!(missed.is_empty(), "{missed:#?}");
+        .cloned()
+        .collect()
 }
 
 #[test]

@@ -111,7 +111,7 @@ const FIELDS: &[&str] = &[
 /// Lets the sensor watch the generator do one kind of thing, and gives both accounts of it.
 /// Where the kernel can skip programs (see the limits in README), it is tried again.
 fn watch(kind: &str, events: &str) -> (Truth, Finished) {
-    const ATTEMPTS: usize = 4;
+    const ATTEMPTS: usize = 8;
     let mut attempts = (0..ATTEMPTS).map(|_| observe(kind, events, count()));
     let (truth, finished) = attempts
         .find(|(_, finished)| finished.skipped() == 0)
