@@ -332,6 +332,13 @@ fn syslog_receivers_have_every_event_in_order_although_they_were_killed() {
             receiver.again();
         }
     }
+    for receiver in &receivers {
+        let before = receiver.events().len();
+        eventually("it is there again", || {
+            let _ = Command::new("/bin/true").status();
+            receiver.events().len() > before
+        });
+    }
     // SAFETY: no memory is passed; the child is ours and not yet waited for.
     unsafe { libc::kill(sensor.0.id().cast_signed(), libc::SIGTERM) };
     assert!(sensor.0.wait().unwrap().success());

@@ -73,7 +73,13 @@ fn template() -> String {
     format!("{template:#}\n")
 }
 
-#[test]
-fn the_index_template_is_current() {
-    crate::page::assert_current("receivers/elasticsearch-template.json", &template());
+#[cfg(test)]
+mod tests {
+    use super::template;
+    use crate::page;
+
+    #[test]
+    fn the_index_template_is_current() {
+        page::assert_current("receivers/elasticsearch-template.json", &template());
+    }
 }

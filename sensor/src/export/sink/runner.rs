@@ -23,6 +23,9 @@ use crate::identity::Identity;
 
 /// First wait after a failure; each next one is twice as long.
 const WAIT_FIRST: Duration = Duration::from_millis(250);
+/// Attempts at the end, and how long it is waited in between: within [`super::FAREWELL`].
+const LAST_ATTEMPTS: u32 = 12;
+const LAST_WAIT: Duration = Duration::from_millis(250);
 /// How long the spool is waited for at a time.
 const NAP: Duration = Duration::from_millis(500);
 /// How often the place in the spool is kept.
@@ -47,6 +50,8 @@ pub(super) struct Runner {
     batch: Batch,
     status: Arc<Status>,
     stop: Arc<AtomicBool>,
+    /// Attempts that are left once it is the end.
+    last_attempts: u32,
 }
 
 impl Runner {
@@ -75,6 +80,7 @@ impl Runner {
             unread: VecDeque::new(),
             status,
             stop,
+            last_attempts: LAST_ATTEMPTS,
         }
     }
 
@@ -86,7 +92,8 @@ impl Runner {
                 Ok(()) => {}
                 Err(error) => {
                     self.fail(&format!("the spool cannot be read: {error}"));
-                    if self.rest(NAP) {
+                    self.rest(NAP);
+                    if self.gives_up() {
                         break;
                     }
                     continue;
@@ -196,12 +203,14 @@ impl Runner {
                         // What was written last may not have been read: all of it again.
                         self.unread.clear();
                         self.reader.rewind(place);
-                        return !self.rest(wait);
+                        self.rest(wait);
+                        return !self.gives_up();
                     }
                     parts.push_front(part);
                 }
             }
-            if self.rest(jittered(wait)) {
+            self.rest(jittered(wait));
+            if self.gives_up() {
                 return false;
             }
             wait = (wait * 2).min(self.bounds.wait_max);
@@ -301,17 +310,28 @@ impl Runner {
         }
     }
 
-    /// Waits; whether it is time to end.
-    fn rest(&self, time: Duration) -> bool {
+    /// Waits, at the end not for long.
+    fn rest(&self, time: Duration) {
         let deadline = Instant::now() + time;
-        while !self.stop.load(Ordering::Acquire) {
+        loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return false;
+                return;
+            }
+            if self.stop.load(Ordering::Acquire) {
+                return thread::sleep(left.min(LAST_WAIT));
             }
             thread::park_timeout(left);
         }
-        true
+    }
+
+    /// Whether it is the end, and there were attempts enough since.
+    fn gives_up(&mut self) -> bool {
+        if !self.stop.load(Ordering::Acquire) {
+            return false;
+        }
+        self.last_attempts = self.last_attempts.saturating_sub(1);
+        self.last_attempts == 0
     }
 
     /// Keeps to the rate that was asked for.
