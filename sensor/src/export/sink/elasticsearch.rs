@@ -1,4 +1,4 @@
-//! Elasticsearch and OpenSearch: the bulk API. Each event is created under its own id, so one that
+//! Elasticsearch and OpenSearch: the bulk API. Each event is created under an id of its own, so one that
 //! is sent twice is stored once; what the answer says of each decides what is sent again.
 //! <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk>
 
@@ -31,7 +31,7 @@ impl Bulk {
         for item in items {
             // Serialising texts cannot fail.
             let index = serde_json::to_string(&self.index).unwrap_or_default();
-            let id = id(item.line).map(|id| serde_json::to_string(id).unwrap_or_default());
+            let id = id(item.line).map(|id| serde_json::to_string(&id).unwrap_or_default());
             match id {
                 Some(id) => {
                     writeln!(self.body, r#"{{"create":{{"_index":{index},"_id":{id}}}}}"#)?;
@@ -110,21 +110,30 @@ impl Answer {
     }
 }
 
-/// The id of an event in its line, nested or flat.
-fn id(line: &[u8]) -> Option<&str> {
+/// The id of an event in its line, nested or flat, with that of its sensor: the numbers of runs in
+/// ids of events are random, and among many hosts two are the same.
+fn id(line: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Line<'l> {
         #[serde(borrow)]
-        event: Option<Event<'l>>,
+        event: Option<Named<'l>>,
         #[serde(borrow, rename = "event.id")]
-        flat: Option<&'l str>,
+        flat_event: Option<&'l str>,
+        #[serde(borrow)]
+        agent: Option<Named<'l>>,
+        #[serde(borrow, rename = "agent.id")]
+        flat_agent: Option<&'l str>,
     }
     #[derive(Deserialize)]
-    struct Event<'l> {
+    struct Named<'l> {
         id: Option<&'l str>,
     }
     let line: Line<'_> = serde_json::from_slice(line).ok()?;
-    line.flat.or_else(|| line.event?.id)
+    let event = line.flat_event.or_else(|| line.event?.id)?;
+    Some(match line.flat_agent.or_else(|| line.agent?.id) {
+        Some(agent) => format!("{agent}-{event}"),
+        None => event.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -147,12 +156,15 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_found_in_nested_and_flat_lines() {
+    fn ids_are_found_in_nested_and_flat_lines_and_no_two_sensors_share_one() {
+        let found = |line: &str| id(line.as_bytes());
+        let is = |id: &str| Some(id.to_owned());
         assert_eq!(
-            id(br#"{"a":1,"event":{"id":"x-1","kind":"event"}}"#),
-            Some("x-1")
+            found(r#"{"agent":{"id":"a"},"event":{"id":"x-1","kind":"event"}}"#),
+            is("a-x-1")
         );
-        assert_eq!(id(br#"{"event.id":"x-2"}"#), Some("x-2"));
-        assert_eq!(id(b"CEF:0"), None);
+        assert_eq!(found(r#"{"agent.id":"b","event.id":"x-1"}"#), is("b-x-1"));
+        assert_eq!(found(r#"{"event.id":"x-2"}"#), is("x-2"));
+        assert_eq!(found("CEF:0"), None);
     }
 }

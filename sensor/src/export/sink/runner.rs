@@ -253,15 +253,21 @@ impl Runner {
                 "the receiver does not take some events, which are lost to it"
             );
         }
+        let at = |place: usize| part.get(place).copied();
         let again: Vec<_> = outcome
             .again
             .iter()
-            .filter_map(|place| part.get(*place).copied())
+            .filter_map(|place| at(*place))
             .collect();
         let arrived = (part.len() as u64).saturating_sub(count + again.len() as u64);
         self.status.delivered.fetch_add(arrived, Ordering::Relaxed);
-        let bytes: usize = part.iter().map(|item| item.line.len()).sum();
-        self.status.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let bytes = |items: &mut dyn Iterator<Item = Item<'b>>| -> u64 {
+            items.map(|item| item.line.len() as u64).sum()
+        };
+        let missing = bytes(&mut again.iter().copied())
+            + bytes(&mut refused.iter().filter_map(|(place, _)| at(*place)));
+        let arrived = bytes(&mut part.iter().copied()).saturating_sub(missing);
+        self.status.bytes.fetch_add(arrived, Ordering::Relaxed);
         again
     }
 
@@ -364,16 +370,18 @@ fn told(format: Format, fields: &Fields<'_>) -> String {
     format.line(fields).unwrap_or_default()
 }
 
-/// The event that says what is missing. Its id is the same however often it is sent.
+/// The event that says what is missing. Its id is the same however often it is sent, and that of
+/// no other sensor.
 fn gap_fields(gap: Gap, from_where: &Identity) -> Fields<'_> {
     let mut fields = Fields::default();
     origin::put(from_where, &mut fields);
     let (from, to) = (gap.after_ns, gap.before_ns.max(gap.after_ns));
     fields.put(Field::Timestamp, Value::Time(to));
     let lane = gap.lane.name();
+    let sensor = from_where.agent.id.as_deref().unwrap_or_default();
     fields.put(
         Field::EventId,
-        format!("spool-{lane}-{}-{}", gap.first_index, gap.count),
+        format!("{sensor}-spool-{lane}-{}-{}", gap.first_index, gap.count),
     );
     fields.put(Field::EventKind, "event");
     fields.put(Field::EventModule, "sensor");

@@ -130,10 +130,10 @@ impl Reader {
     /// Records that have not been delivered yet.
     #[must_use]
     pub fn behind(&self) -> u64 {
-        let view = self.shared.view();
+        let next = self.shared.next();
         Lane::ALL
             .into_iter()
-            .map(|lane| view.next.of(lane).saturating_sub(self.progress.next(lane)))
+            .map(|lane| next.of(lane).saturating_sub(self.progress.next(lane)))
             .sum()
     }
 

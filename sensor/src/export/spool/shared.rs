@@ -123,6 +123,12 @@ impl Shared {
         self.lock().clone()
     }
 
+    /// Index in each lane that the next record gets.
+    #[must_use]
+    pub fn next(&self) -> PerLane<u64> {
+        self.lock().next
+    }
+
     /// Waits for something newer than a version, but not longer than `time`; whether there is.
     #[must_use]
     pub fn wait(&self, version: u64, time: Duration) -> bool {
