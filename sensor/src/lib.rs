@@ -29,6 +29,7 @@ pub mod net;
 #[cfg(test)]
 mod page;
 pub mod pipeline;
+pub mod prctl;
 pub mod priority;
 pub mod probe;
 pub mod random;

@@ -5,7 +5,9 @@
 
 use std::io;
 
-use libc::{c_int, c_ulong};
+use libc::c_int;
+
+use crate::prctl;
 
 /// A capability that stays.
 #[derive(Debug)]
@@ -76,9 +78,9 @@ pub fn everything_but_what_is_used() {
 }
 
 fn shed() -> io::Result<()> {
-    prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+    prctl::set(libc::PR_SET_NO_NEW_PRIVS, 1)?;
     for bit in (0..CAPABILITIES).filter(|bit| !is_kept(*bit)) {
-        match prctl(libc::PR_CAPBSET_DROP, bit.into()) {
+        match prctl::set(libc::PR_CAPBSET_DROP, bit.into()) {
             // The kernel does not know that one, nor any after it.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
             // Without CAP_SETPCAP whoever started us has decided.
@@ -100,7 +102,9 @@ fn shed() -> io::Result<()> {
     };
     // SAFETY: the kernel's structures, two words of each set as the version says; both outlive
     // the call.
-    done(unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) } as c_int)
+    prctl::done(
+        unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) } as c_int,
+    )
 }
 
 fn capabilities() -> io::Result<[Sets; 2]> {
@@ -111,25 +115,11 @@ fn capabilities() -> io::Result<[Sets; 2]> {
     let mut sets = [Sets::default(); 2];
     // SAFETY: as for `capset`.
     let result = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) };
-    done(result as c_int).map(|()| sets)
+    prctl::done(result as c_int).map(|()| sets)
 }
 
 fn is_kept(bit: u8) -> bool {
     KEPT.iter().any(|kept| kept.bit == bit)
-}
-
-fn prctl(option: c_int, value: c_ulong) -> io::Result<()> {
-    const NONE: c_ulong = 0;
-    // SAFETY: options that take numbers only.
-    done(unsafe { libc::prctl(option, value, NONE, NONE, NONE) })
-}
-
-fn done(result: c_int) -> io::Result<()> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["event", "clock", "detached", "priority", "cgroup"],
     ),
     ("track", &["event", "detached", "glance"]),
-    ("content", &["event"]),
+    ("content", &["event", "prctl"]),
     ("intelligence", &["event", "net", "random"]),
     ("net", &["event", "random"]),
     ("decoy", &["event", "clock", "intelligence"]),
@@ -60,9 +60,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", &["random", "state"]),
     ("lifeline", &["event", "clock"]),
     ("priority", &[]),
+    ("prctl", &[]),
     ("random", &[]),
     ("service", &[]),
-    ("shed", &[]),
+    ("shed", &["prctl"]),
     ("state", &[]),
 ];
 

@@ -7,6 +7,8 @@ use std::io;
 
 use libc::{c_int, c_long, c_ulong, sock_filter, sock_fprog};
 
+use crate::prctl;
+
 /// Who the helper is: nobody, of no group.
 const NOBODY: libc::uid_t = 65_534;
 /// Descriptors: the socket, three to nowhere, and the file that is looked at.
@@ -63,12 +65,18 @@ pub fn confine() -> Vec<String> {
         }
     };
     note("limits", limits());
-    note("no new privileges", prctl(libc::PR_SET_NO_NEW_PRIVS, 1));
+    note(
+        "no new privileges",
+        prctl::set(libc::PR_SET_NO_NEW_PRIVS, 1),
+    );
     note("capabilities and user", become_nobody());
-    note("not to be traced", prctl(libc::PR_SET_DUMPABLE, 0));
+    note("not to be traced", prctl::set(libc::PR_SET_DUMPABLE, 0));
     // After the change of user, which forgets it.
     let kill = libc::SIGKILL.cast_unsigned().into();
-    note("death with its parent", prctl(libc::PR_SET_PDEATHSIG, kill));
+    note(
+        "death with its parent",
+        prctl::set(libc::PR_SET_PDEATHSIG, kill),
+    );
     note("system calls", filter_system_calls());
     lacks
 }
@@ -88,7 +96,7 @@ fn limits() -> io::Result<()> {
             rlim_max: most,
         };
         // SAFETY: a structure of the kernel's type, which outlives the call.
-        done(unsafe { libc::setrlimit(what, &raw const limit) })?;
+        prctl::done(unsafe { libc::setrlimit(what, &raw const limit) })?;
     }
     Ok(())
 }
@@ -101,28 +109,14 @@ fn become_nobody() -> io::Result<()> {
     }
     for capability in 0..=CAPABILITIES_MAX {
         // Those that the kernel does not know are refused, which is as good.
-        let _ = prctl(libc::PR_CAPBSET_DROP, capability.cast_unsigned().into());
+        let _ = prctl::set(libc::PR_CAPBSET_DROP, capability.cast_unsigned().into());
     }
     // SAFETY: no list is passed.
-    done(unsafe { libc::setgroups(0, std::ptr::null()) })?;
+    prctl::done(unsafe { libc::setgroups(0, std::ptr::null()) })?;
     // SAFETY: no memory is passed.
-    done(unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) })?;
+    prctl::done(unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) })?;
     // SAFETY: no memory is passed. All capabilities go with the user.
-    done(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) })
-}
-
-fn prctl(option: c_int, value: c_ulong) -> io::Result<()> {
-    const NONE: c_ulong = 0;
-    // SAFETY: options that take numbers only.
-    done(unsafe { libc::prctl(option, value, NONE, NONE, NONE) })
-}
-
-fn done(result: c_int) -> io::Result<()> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    prctl::done(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) })
 }
 
 /// Installs the filter; needs no privilege once there can be no new ones.
@@ -135,7 +129,7 @@ fn filter_system_calls() -> io::Result<()> {
     };
     let mode = c_ulong::from(libc::SECCOMP_MODE_FILTER);
     // SAFETY: the program outlives the call, which copies it, and is as long as it says.
-    done(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const description) })
+    prctl::done(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const description) })
 }
 
 /// The filter, for the kernel's classic BPF (`Documentation/userspace-api/seccomp_filter.rst`).

@@ -23,7 +23,7 @@ pub(super) fn check(event: &Value) -> Result<Vec<String>, String> {
 
 /// Fails the test with all problems of an event, or prints `skipped: …`.
 #[track_caller]
-pub(super) fn assert_ocsf(event: &Value) {
+pub(in crate::export) fn assert_ocsf(event: &Value) {
     match check(event) {
         Ok(problems) => assert!(
             problems.is_empty(),

@@ -5,7 +5,7 @@
 
 mod attack;
 #[cfg(test)]
-mod check;
+pub(in crate::export) mod check;
 mod class;
 mod kind;
 mod map;

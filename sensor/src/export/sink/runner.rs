@@ -400,3 +400,33 @@ fn gap_fields(gap: Gap, from_where: &Identity) -> Fields<'_> {
     fields.sort();
     fields
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::ecs_check::assert_ecs;
+    use crate::export::ocsf::check::assert_ocsf;
+    use crate::export::spool::Lane;
+
+    #[test]
+    fn the_event_about_a_gap_is_one_in_every_format_and_can_be_read_back() {
+        let mut origin = Identity::default();
+        origin.agent.id = Some("a".into());
+        let gap = Gap {
+            lane: Lane::Telemetry,
+            first_index: 7,
+            count: 3,
+            after_ns: 1_000_000_000,
+            before_ns: 2_000_000_000,
+        };
+        let fields = gap_fields(gap, &origin);
+        let line = told(Format::Ecs, &fields);
+        assert_ecs(&serde_json::from_str(&line).unwrap());
+        assert!(line.contains(r#""id":"a-spool-telemetry-7-3""#), "{line}");
+        assert_eq!(parse::fields(line.as_bytes()).unwrap(), fields);
+        for format in Format::ALL {
+            assert!(!told(format, &fields).is_empty(), "{format:?}");
+        }
+        assert_ocsf(&serde_json::from_str(&told(Format::Ocsf, &fields)).unwrap());
+    }
+}
